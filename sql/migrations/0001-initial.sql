@@ -1,0 +1,110 @@
+-- 0001: the first schema.
+--
+-- InnoDB, utf8mb4; every time is DATETIME(6) in UTC by the database's clock.
+-- Portable to MariaDB 10.6+, MySQL 8, Galera and TiDB: no stored procedures,
+-- triggers or foreign keys, no reliance on the order of AUTO_INCREMENT.
+
+CREATE TABLE IF NOT EXISTS otpreg_schema (
+    version             INT UNSIGNED NOT NULL,
+    applied_at          DATETIME(6) NOT NULL,
+    PRIMARY KEY (version)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- One row a sign-up.  The *_key columns hold canonical forms, compared as
+-- bytes.  The *_owner columns are NULL until an address was proved, so a name
+-- or an address is unique among proved users only: any number of sign-ups may
+-- wait for it, the first that proves it wins, the others never can.
+-- is_active is the administrator's switch once an address was proved.
+
+CREATE TABLE IF NOT EXISTS users (
+    id                  BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+    username            VARCHAR(150) NULL,
+    email               VARCHAR(254) NULL,
+    phone               VARCHAR(16) NULL,
+    password            VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin
+                            NOT NULL,
+    is_active           TINYINT(1) NOT NULL DEFAULT 0,
+    email_verified_at   DATETIME(6) NULL,
+    phone_verified_at   DATETIME(6) NULL,
+    created_at          DATETIME(6) NOT NULL,
+    username_key        VARBINARY(150) NULL,
+    email_key           VARBINARY(254) NULL,
+    phone_key           VARBINARY(16) NULL,
+    username_owner      VARBINARY(150) GENERATED ALWAYS AS
+                            (IF(email_verified_at IS NULL
+                                AND phone_verified_at IS NULL,
+                                NULL, username_key)) STORED,
+    email_owner         VARBINARY(254) GENERATED ALWAYS AS
+                            (IF(email_verified_at IS NULL,
+                                NULL, email_key)) STORED,
+    phone_owner         VARBINARY(16) GENERATED ALWAYS AS
+                            (IF(phone_verified_at IS NULL,
+                                NULL, phone_key)) STORED,
+    PRIMARY KEY (id),
+    UNIQUE KEY users_username_owner (username_owner),
+    UNIQUE KEY users_email_owner (email_owner),
+    UNIQUE KEY users_phone_owner (phone_owner),
+    KEY users_created_at (created_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- One row an OTP.  The code is derived from the row and a key that is not in
+-- the database.  user_id is NULL for a decoy, which nothing can activate.
+-- last_attempt is the random number of the newest attempt that was admitted:
+-- it tells whose attempt it was when a connection was lost in between.
+
+CREATE TABLE IF NOT EXISTS otps (
+    id                  BINARY(16) NOT NULL,
+    purpose             TINYINT UNSIGNED NOT NULL,
+    user_id             BIGINT UNSIGNED NULL,
+    channel             TINYINT UNSIGNED NOT NULL,
+    address             VARCHAR(254) NOT NULL,
+    address_key         VARBINARY(254) NOT NULL,
+    key_name            VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin
+                            NOT NULL,
+    digits              TINYINT UNSIGNED NOT NULL,
+    attempts            SMALLINT UNSIGNED NOT NULL DEFAULT 0,
+    sends               SMALLINT UNSIGNED NOT NULL DEFAULT 1,
+    created_at          DATETIME(6) NOT NULL,
+    sent_at             DATETIME(6) NOT NULL,
+    expires_at          DATETIME(6) NOT NULL,
+    consumed_at         DATETIME(6) NULL,
+    last_attempt        BINARY(16) NULL,
+    superseded_by       BINARY(16) NULL,
+    PRIMARY KEY (id),
+    KEY otps_user_id (user_id),
+    KEY otps_expires_at (expires_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- The outbox, and the only queue.  due_at says when somebody may take a
+-- message; whoever takes it moves due_at to the end of its lease, so a message
+-- whose taker died comes back by itself.  NULL: finished (sent_at, failed_at).
+-- Neither a code nor a rendered text is ever stored.
+
+CREATE TABLE IF NOT EXISTS messages (
+    id                  BINARY(16) NOT NULL,
+    site                VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin
+                            NOT NULL,
+    otp_id              BINARY(16) NOT NULL,
+    template            VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin
+                            NOT NULL,
+    channel             TINYINT UNSIGNED NOT NULL,
+    address             VARCHAR(254) NOT NULL,
+    address_key         VARBINARY(254) NOT NULL,
+    attempts            SMALLINT UNSIGNED NOT NULL DEFAULT 0,
+    created_at          DATETIME(6) NOT NULL,
+    expires_at          DATETIME(6) NOT NULL,
+    due_at              DATETIME(6) NULL,
+    lease               VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NULL,
+    sent_at             DATETIME(6) NULL,
+    failed_at           DATETIME(6) NULL,
+    last_error          VARCHAR(160) NULL,
+    PRIMARY KEY (id),
+    KEY messages_due (site, due_at),
+    KEY messages_lease (lease),
+    KEY messages_address (address_key, created_at),
+    KEY messages_expires_at (expires_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+INSERT INTO otpreg_schema (version, applied_at)
+    SELECT 1, UTC_TIMESTAMP(6) FROM DUAL
+    WHERE NOT EXISTS (SELECT 1 FROM otpreg_schema s WHERE s.version = 1);

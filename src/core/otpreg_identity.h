@@ -1,0 +1,77 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _OTPREG_IDENTITY_H_INCLUDED_
+#define _OTPREG_IDENTITY_H_INCLUDED_
+
+
+#include "otpreg_outcome.h"
+#include "otpreg_str.h"
+
+
+#define OTPREG_USERNAME_MAX      150
+#define OTPREG_EMAIL_MAX         254
+#define OTPREG_EMAIL_LOCAL_MAX   64
+
+
+/* both NUL-terminated; key is the canonical form that uniqueness is about */
+
+typedef struct {
+    char                name[OTPREG_USERNAME_MAX + 1];  /* as typed */
+    char                key[OTPREG_USERNAME_MAX + 1];   /* lower-case */
+} otpreg_username_t;
+
+
+typedef struct {
+    char                address[OTPREG_EMAIL_MAX + 1];  /* to deliver to */
+    char                key[OTPREG_EMAIL_MAX + 1];      /* lower-case */
+} otpreg_email_t;
+
+
+/*
+ * Parse a username: [A-Za-z0-9_.@+-]{1,150}, as Django's.  White space around
+ * it is cut off.
+ *
+ * Returns OTPREG_OK, OTPREG_REQUIRED (nothing but white space),
+ * OTPREG_USERNAME_INVALID or OTPREG_USERNAME_TOO_LONG.  Thread: any.
+ */
+otpreg_outcome_t otpreg_username_parse(otpreg_str_t in, otpreg_username_t *out);
+
+
+/*
+ * Parse an e-mail address.  White space around it is cut off.
+ *
+ * The local part is a dot-atom of ASCII (RFC 5321 4.1.2, no quoted string, 64
+ * octets at most); the domain a host name of at least two labels, letters,
+ * digits and hyphens, or an IDN (libidn2, IDNA2008 with UTS 46 non-transitional
+ * mapping), no address literal, no trailing dot, top label not all digits; 254
+ * octets in all, after the domain became A-labels.  Anything that normalises
+ * to another syntax (full-width at sign, ideographic full stop) and anything
+ * invisible (zero-width characters, joiners too) is refused; full-width
+ * letters are mapped.
+ *
+ * out->address keeps the case of the local part, its domain is lower-case
+ * A-labels; out->key is lower-case throughout.
+ *
+ * Returns OTPREG_OK, OTPREG_REQUIRED, OTPREG_EMAIL_INVALID,
+ * OTPREG_EMAIL_TOO_LONG or OTPREG_ERROR (no memory).  Thread: any.
+ */
+otpreg_outcome_t otpreg_email_parse(otpreg_str_t in, otpreg_email_t *out);
+
+
+/*
+ * Mask an e-mail address for a page: the first character of the local part,
+ * three asterisks whatever its length, and the domain.
+ *
+ * out    [out] at least OTPREG_EMAIL_MAX + 4 bytes, NUL-terminated
+ *
+ * Returns the length.  Thread: any.
+ */
+size_t otpreg_email_mask(const char *address, char *out);
+
+
+#endif /* _OTPREG_IDENTITY_H_INCLUDED_ */

@@ -1,0 +1,50 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _OTPREG_STR_H_INCLUDED_
+#define _OTPREG_STR_H_INCLUDED_
+
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+
+/*
+ * Bytes that somebody else owns: not NUL-terminated, may hold any byte.
+ * data may be NULL only when len is 0.
+ */
+typedef struct {
+    const uint8_t  *data;
+    size_t          len;
+} otpreg_str_t;
+
+
+/* What is left without ASCII white space at both ends. */
+otpreg_str_t otpreg_str_trim(otpreg_str_t in);
+
+
+/*
+ * Take the next line off a text, without its LF or CRLF; a last line may lack
+ * it.  False at the end of the text.
+ */
+bool otpreg_str_line(otpreg_str_t *rest, otpreg_str_t *line);
+
+
+/*
+ * Whether all bytes are below 0x80.  Asked before any base64 is decoded:
+ * libsodium 1.0.18 takes every byte from 0x80 on for the last letter of the
+ * alphabet, and one token would have many spellings.
+ */
+bool otpreg_str_is_ascii(otpreg_str_t in);
+
+
+/* Whether both are the same but for the case of ASCII letters. */
+bool otpreg_str_equal_nocase(otpreg_str_t in, const char *lower);
+
+
+#endif /* _OTPREG_STR_H_INCLUDED_ */

@@ -1,0 +1,67 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_DETACHED_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_DETACHED_H_INCLUDED_
+
+
+#include "ngx_http_otpreg_module.h"
+
+
+/*
+ * A main request without a client, for subrequests that nobody waits for.  Its
+ * connection is never in the event loop; every byte of its memory is wiped
+ * before it is freed, since codes pass through it.  Thread: event loop.
+ */
+
+
+/* Open what all detached requests of the worker share. */
+ngx_int_t ngx_http_otpreg_detached_init(ngx_cycle_t *cycle);
+
+
+/* A pool all of whose memory is wiped before it is freed. */
+ngx_pool_t *ngx_http_otpreg_detached_create_pool(size_t size,
+    ngx_log_t *log);
+
+
+/*
+ * Make one.
+ *
+ * conf      [in]  of the server{} that it shall be in
+ * time      [in]  milliseconds, after which it is broken off
+ * wake      [in]  called when a subrequest has ended
+ * done      [in]  called exactly once, when it is freed, with data
+ *
+ * NULL when there is no memory or connection; done is not called then.
+ */
+ngx_http_request_t *ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf,
+    ngx_msec_t time, ngx_http_event_handler_pt wake,
+    ngx_http_cleanup_pt done, void *data);
+
+
+/*
+ * Start a subrequest whose answer is kept in memory; wake is called after it.
+ *
+ * body     [in]  JSON to POST, copied; NULL: GET
+ * handler  [in]  sees status and answer; may be called twice
+ *
+ * NULL when there is no memory.
+ */
+ngx_http_request_t *ngx_http_otpreg_detached_subrequest(ngx_http_request_t *r,
+    ngx_str_t *uri, ngx_str_t *body,
+    ngx_http_post_subrequest_pt handler, void *data);
+
+
+/* Run what was started, outside of any handler of the request. */
+void ngx_http_otpreg_detached_run(ngx_http_request_t *r);
+
+
+/* End it.  r must not be used any more. */
+void ngx_http_otpreg_detached_end(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_OTPREG_DETACHED_H_INCLUDED_ */

@@ -1,0 +1,103 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_DISPATCH_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_DISPATCH_H_INCLUDED_
+
+
+#include "ngx_http_otpreg_module.h"
+
+
+/*
+ * The outbox to subrequests.  A service is what the locations of one sign-up
+ * share: database, keys, site and couriers.  Its messages are taken from the
+ * database by every worker of every node; the database is the only queue.
+ * Thread: event loop.
+ */
+
+
+#define NGX_HTTP_OTPREG_LEASE_TIME  120         /* seconds */
+
+
+struct ngx_http_otpreg_service_s {
+    ngx_http_otpreg_loc_conf_t     *conf;       /* of the first location */
+    ngx_http_conf_ctx_t            *conf_ctx;   /* of its server */
+    ngx_http_otpreg_main_conf_t    *main_conf;
+
+    /* from here on each worker's own */
+
+    ngx_event_t                     poll;
+    ngx_uint_t                      in_flight;  /* messages being sent */
+    time_t                          purge_at;
+    unsigned                        polling:1;
+    unsigned                        released:1;
+    unsigned                        down:1;
+};
+
+
+/* a message on its way, in a pool of its own */
+
+struct ngx_http_otpreg_dispatch_s {
+    ngx_http_otpreg_service_t      *service;
+    ngx_pool_t                     *pool;
+    otpreg_store_message_t          message;
+    u_char                          code[OTPREG_CODE_DIGITS_MAX + 1];
+
+    ngx_str_t                       subject;
+    ngx_str_t                       text;
+    ngx_str_t                       html;
+
+    ngx_uint_t                      step;
+    ngx_http_request_t             *waiting;    /* the subrequest in flight */
+    ngx_uint_t                      status;     /* of the newest subrequest */
+    ngx_str_t                       body;       /* of the newest subrequest */
+    time_t                          retry_after;
+    ngx_uint_t                      error;      /* a subrequest broke off */
+
+    /* why it was not sent: no address, no code */
+    u_char                          reason[OTPREG_REASON_MAX + 1];
+
+    /* for the task that says what became of it */
+    otpreg_store_fate_t             fate;
+    unsigned                        delay_ms;
+    otpreg_outcome_t                outcome;
+    char                            log[OTPREG_DB_ERROR_SIZE];
+    ngx_event_t                     retry;
+};
+
+
+/* Begin to poll in this worker.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
+    ngx_http_otpreg_main_conf_t *omcf);
+
+
+/*
+ * How a handler puts a message into the outbox: leased to this worker when it
+ * can be sent at once, else due for anybody.
+ *
+ * lease  [out] OTPREG_LEASE_MAX + 1 bytes; must live as long as outbox
+ */
+void ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
+    otpreg_store_outbox_t *outbox, char *lease);
+
+
+/* Take back the place that a lease of _outbox() reserved. */
+void ngx_http_otpreg_dispatch_unused(ngx_http_otpreg_service_t *service,
+    const otpreg_store_outbox_t *outbox);
+
+
+/* Send a message whose lease is held, in the place that was reserved. */
+void ngx_http_otpreg_dispatch_send(ngx_http_otpreg_service_t *service,
+    const otpreg_store_message_t *message);
+
+
+/* Note that the database is away or back: logged on a change only. */
+void ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
+    otpreg_outcome_t outcome, const char *error);
+
+
+#endif /* _NGX_HTTP_OTPREG_DISPATCH_H_INCLUDED_ */

@@ -1,0 +1,174 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_MODULE_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "otpreg_outcome.h"
+#include "otpreg_password.h"
+#include "otpreg_seal.h"
+#include "otpreg_smtp.h"
+#include "otpreg_store.h"
+
+
+/* what a location does */
+
+#define NGX_HTTP_OTPREG_NONE      0
+#define NGX_HTTP_OTPREG_REGISTER  1
+#define NGX_HTTP_OTPREG_VERIFY    2
+#define NGX_HTTP_OTPREG_RESEND    3
+#define NGX_HTTP_OTPREG_COURIER   4
+
+
+/* the fields that have a message of their own on a page */
+
+#define NGX_HTTP_OTPREG_USERNAME  0
+#define NGX_HTTP_OTPREG_EMAIL     1
+#define NGX_HTTP_OTPREG_PASSWORD  2
+#define NGX_HTTP_OTPREG_CONFIRM   3
+#define NGX_HTTP_OTPREG_OTP       4
+#define NGX_HTTP_OTPREG_FIELDS    5
+
+
+/* the cookie outlives the code: an expired one can be sent anew */
+#define NGX_HTTP_OTPREG_COOKIE_AGE  86400
+
+/* the largest request body, bytes */
+#define NGX_HTTP_OTPREG_BODY_MAX  16384
+
+
+typedef struct ngx_http_otpreg_service_s  ngx_http_otpreg_service_t;
+typedef struct ngx_http_otpreg_dispatch_s  ngx_http_otpreg_dispatch_t;
+typedef struct ngx_http_otpreg_task_s  ngx_http_otpreg_task_t;
+
+
+typedef enum {
+    NGX_HTTP_OTPREG_POOL_HASH = 0,
+    NGX_HTTP_OTPREG_POOL_DATABASE,
+    NGX_HTTP_OTPREG_POOL_MAIL,
+    NGX_HTTP_OTPREG_POOLS
+} ngx_http_otpreg_pool_e;
+
+
+typedef struct {
+    ngx_array_t                 services;   /* ngx_http_otpreg_service_t * */
+    ngx_str_t                   pool_names[NGX_HTTP_OTPREG_POOLS];
+    ngx_thread_pool_t          *pools[NGX_HTTP_OTPREG_POOLS];
+} ngx_http_otpreg_main_conf_t;
+
+
+typedef struct {
+    ngx_uint_t                  role;
+    u_char                     *file;       /* of the role's directive */
+    ngx_uint_t                  line;
+
+    ngx_http_complex_value_t   *page;
+    ngx_http_complex_value_t   *register_uri;
+    ngx_http_complex_value_t   *verify_uri;
+    ngx_http_complex_value_t   *resend_uri;
+    ngx_http_complex_value_t   *login_uri;
+
+    otpreg_db_conf_t           *database;
+    otpreg_keys_t              *keys;
+    ngx_str_t                   site;
+
+    ngx_str_t                   mail;
+    ngx_http_complex_value_t   *mail_text;
+    ngx_http_complex_value_t   *mail_html;
+
+    ngx_uint_t                  code_length;    /* digits */
+    time_t                      code_lifetime;  /* seconds */
+    ngx_uint_t                  code_attempts;
+    time_t                      resend_delay;   /* seconds */
+
+    ngx_uint_t                  password_min;   /* code points */
+    ngx_uint_t                  password_max;
+    otpreg_blocklist_t         *blocklist;
+    size_t                      hash_memory;    /* bytes */
+    ngx_uint_t                  hash_operations;
+
+    ngx_flag_t                  cookie_secure;
+    ngx_http_complex_value_t   *csp;            /* empty: no header */
+
+    otpreg_smtp_conf_t         *smtp;
+    ngx_http_otpreg_service_t  *service;
+} ngx_http_otpreg_loc_conf_t;
+
+
+/* the state of a request: made by the handler, found again on its page */
+
+typedef struct {
+    ngx_http_otpreg_loc_conf_t *conf;           /* of the handler's location */
+    ngx_uint_t                  role;
+
+    otpreg_outcome_t            outcome;
+    otpreg_outcome_t            fields[NGX_HTTP_OTPREG_FIELDS];
+    ngx_str_t                   username;       /* as typed */
+    ngx_str_t                   email;          /* as typed */
+
+    otpreg_ticket_t             ticket;
+    ngx_uint_t                  attempts_left;
+    time_t                      retry_after;    /* seconds */
+
+    ngx_http_otpreg_task_t     *task;           /* the one in flight */
+    ngx_http_otpreg_dispatch_t *dispatch;       /* of a detached request */
+
+    ngx_str_t                   form;           /* the body, to be wiped */
+    u_char                     *preread;        /* where it was in header_in */
+    void                      (*form_handler)(ngx_http_request_t *r);
+
+    unsigned                    json:1;
+    unsigned                    has_ticket:1;
+    unsigned                    has_attempts:1;
+    unsigned                    done:1;         /* the outcome is known */
+} ngx_http_otpreg_ctx_t;
+
+
+static ngx_inline otpreg_str_t
+ngx_http_otpreg_str(const ngx_str_t *s)
+{
+    return (otpreg_str_t) { s->data, s->len };
+}
+
+
+/*
+ * The context of a request, also after an internal redirect and in its
+ * subrequests; NULL when no handler of ours has seen the request.
+ */
+ngx_http_otpreg_ctx_t *ngx_http_otpreg_get_ctx(ngx_http_request_t *r);
+
+/* The same, made when there is none; NULL when there is no memory. */
+ngx_http_otpreg_ctx_t *ngx_http_otpreg_make_ctx(ngx_http_request_t *r);
+
+/* The thread pool of that kind; it is known after configuration. */
+ngx_thread_pool_t *ngx_http_otpreg_pool(ngx_http_request_t *r,
+    ngx_http_otpreg_pool_e kind);
+
+
+/* content handlers */
+
+ngx_int_t ngx_http_otpreg_register_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_otpreg_verify_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_otpreg_resend_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_otpreg_smtp_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_otpreg_console_handler(ngx_http_request_t *r);
+
+
+/* $otpreg_* */
+
+ngx_int_t ngx_http_otpreg_add_variables(ngx_conf_t *cf);
+
+
+extern ngx_module_t  ngx_http_otpreg_module;
+
+
+#endif /* _NGX_HTTP_OTPREG_MODULE_H_INCLUDED_ */

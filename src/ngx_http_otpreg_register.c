@@ -1,0 +1,393 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <sodium.h>
+
+#include "otpreg_identity.h"
+
+#include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_reply.h"
+#include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_task.h"
+
+
+/* a sign-up from the form to the commit; shared with pool threads in turn */
+
+typedef struct {
+    ngx_http_otpreg_service_t  *service;
+    otpreg_db_conf_t           *database;
+    size_t                      memory;
+    unsigned                    operations;
+    otpreg_password_t           password;
+    otpreg_store_signup_t       in;
+    char                        lease[OTPREG_LEASE_MAX + 1];
+    otpreg_store_queued_t       out;
+    otpreg_outcome_t            outcome;
+    char                        error[OTPREG_DB_ERROR_SIZE];
+} ngx_http_otpreg_signup_t;
+
+
+static void ngx_http_otpreg_register_form(ngx_http_request_t *r);
+static ngx_int_t ngx_http_otpreg_register_parse(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s);
+static void ngx_http_otpreg_register_check(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s,
+    otpreg_form_field_t *fields);
+static ngx_int_t ngx_http_otpreg_register_keep(ngx_http_request_t *r,
+    ngx_str_t *to, otpreg_form_field_t *field);
+static ngx_http_otpreg_signup_t *ngx_http_otpreg_register_signup(
+    ngx_http_request_t *r);
+static void ngx_http_otpreg_register_wipe(void *data);
+static void ngx_http_otpreg_register_hash(void *data);
+static void ngx_http_otpreg_register_hashed(ngx_http_request_t *r,
+    void *data);
+static void ngx_http_otpreg_register_store(void *data);
+static void ngx_http_otpreg_register_settle(void *data);
+static void ngx_http_otpreg_register_stored(ngx_http_request_t *r,
+    void *data);
+static void ngx_http_otpreg_register_finish(ngx_http_request_t *r,
+    otpreg_outcome_t outcome);
+
+
+ngx_int_t
+ngx_http_otpreg_register_handler(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_REGISTER,
+                               NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST,
+                               "GET, HEAD, POST", &ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (r->method == NGX_HTTP_POST) {
+        return ngx_http_otpreg_read_form(r, ctx,
+                                         ngx_http_otpreg_register_form);
+    }
+
+    return ngx_http_otpreg_reply(r, ctx);
+}
+
+
+static void
+ngx_http_otpreg_register_form(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    ngx_http_otpreg_job_t      job;
+    ngx_http_otpreg_ctx_t     *ctx;
+    ngx_http_otpreg_signup_t  *s;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    s = ngx_http_otpreg_register_signup(r);
+
+    rc = (s == NULL) ? NGX_ERROR : ngx_http_otpreg_register_parse(r, ctx, s);
+
+    ngx_http_otpreg_wipe_form(r);
+
+    if (rc != NGX_OK) {
+        ngx_http_otpreg_register_finish(r, OTPREG_ERROR);
+        return;
+    }
+
+    if (ctx->outcome != OTPREG_OK) {
+        ngx_http_otpreg_register_finish(r, ctx->outcome);
+        return;
+    }
+
+    ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
+
+    job.work = ngx_http_otpreg_register_hash;
+    job.resume = ngx_http_otpreg_register_hashed;
+    job.data = s;
+
+    rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_HASH, &job);
+
+    if (rc != NGX_OK) {
+        ngx_http_otpreg_register_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
+                                                            : OTPREG_ERROR);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_register_parse(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s)
+{
+    ngx_uint_t           i;
+    otpreg_form_field_t  fields[] = {
+        { .name = "username" },
+        { .name = "email" },
+        { .name = "password" },
+        { .name = "confirm_password" }
+    };
+
+    ctx->outcome = ngx_http_otpreg_parse_form(r, fields, 4);
+
+    if (ctx->outcome != OTPREG_OK) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_otpreg_register_keep(r, &ctx->username, &fields[0])
+        != NGX_OK
+        || ngx_http_otpreg_register_keep(r, &ctx->email, &fields[1])
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_otpreg_register_check(r, ctx, s, fields);
+
+    for (i = 0; i < NGX_HTTP_OTPREG_FIELDS; i++) {
+
+        if (ctx->fields[i] == OTPREG_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (ctx->fields[i] != OTPREG_OK) {
+            ctx->outcome = OTPREG_INVALID_FIELDS;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* every field, so that all errors are told at once */
+
+static void
+ngx_http_otpreg_register_check(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s,
+    otpreg_form_field_t *fields)
+{
+    char                        *at;
+    otpreg_str_t                 personal[3], *password, *confirm;
+    otpreg_password_policy_t     policy;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    ctx->fields[NGX_HTTP_OTPREG_USERNAME] =
+                     otpreg_username_parse(fields[0].value, &s->in.username);
+    ctx->fields[NGX_HTTP_OTPREG_EMAIL] =
+                           otpreg_email_parse(fields[1].value, &s->in.email);
+
+    at = strchr(s->in.email.key, '@');
+
+    personal[0].data = (u_char *) s->in.username.key;
+    personal[0].len = ngx_strlen(s->in.username.key);
+    personal[1].data = (u_char *) s->in.email.key;
+    personal[1].len = ngx_strlen(s->in.email.key);
+    personal[2].data = (u_char *) s->in.email.key;
+    personal[2].len = at ? (size_t) (at - s->in.email.key) : 0;
+
+    policy.chars_min = olcf->password_min;
+    policy.chars_max = olcf->password_max;
+    policy.blocklist = olcf->blocklist;
+
+    password = &fields[2].value;
+    confirm = &fields[3].value;
+
+    ctx->fields[NGX_HTTP_OTPREG_PASSWORD] =
+            otpreg_password_check(*password, &policy, personal, 3,
+                                  &s->password);
+
+    if (confirm->len == 0) {
+        ctx->fields[NGX_HTTP_OTPREG_CONFIRM] = OTPREG_REQUIRED;
+
+    } else if (password->len != confirm->len
+               || sodium_memcmp(password->data, confirm->data, confirm->len)
+                  != 0)
+    {
+        ctx->fields[NGX_HTTP_OTPREG_CONFIRM] = OTPREG_PASSWORD_MISMATCH;
+    }
+}
+
+
+/* what was typed stays in the form; the form itself is wiped */
+
+static ngx_int_t
+ngx_http_otpreg_register_keep(ngx_http_request_t *r, ngx_str_t *to,
+    otpreg_form_field_t *field)
+{
+    ngx_str_t  from;
+
+    from.data = (u_char *) field->value.data;
+    from.len = field->value.len;
+
+    if (from.len == 0) {
+        return NGX_OK;
+    }
+
+    to->len = from.len;
+    to->data = ngx_pstrdup(r->pool, &from);
+
+    return to->data ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_http_otpreg_signup_t *
+ngx_http_otpreg_register_signup(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t          *cln;
+    ngx_http_otpreg_signup_t    *s;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_otpreg_signup_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    s = cln->data;
+    ngx_memzero(s, sizeof(ngx_http_otpreg_signup_t));
+    cln->handler = ngx_http_otpreg_register_wipe;
+
+    s->service = olcf->service;
+    s->database = olcf->database;
+    s->memory = olcf->hash_memory;
+    s->operations = olcf->hash_operations;
+    s->in.lifetime = olcf->code_lifetime;
+
+    return s;
+}
+
+
+static void
+ngx_http_otpreg_register_wipe(void *data)
+{
+    sodium_memzero(data, sizeof(ngx_http_otpreg_signup_t));
+}
+
+
+static void
+ngx_http_otpreg_register_hash(void *data)
+{
+    ngx_http_otpreg_signup_t *s = data;
+
+    s->outcome = otpreg_password_hash(&s->password, s->memory, s->operations,
+                                      s->in.phc)
+                 ? OTPREG_OK : OTPREG_ERROR;
+
+    sodium_memzero(&s->password, sizeof(otpreg_password_t));
+}
+
+
+static void
+ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
+{
+    ngx_http_otpreg_signup_t *s = data;
+
+    uint64_t                     now_ms;
+    ngx_int_t                    rc;
+    otpreg_otp_t                *otp;
+    ngx_http_otpreg_job_t        job;
+    ngx_http_otpreg_ctx_t       *ctx;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    if (s->outcome != OTPREG_OK) {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                      "otpreg: no memory to hash a password");
+        ngx_http_otpreg_register_finish(r, OTPREG_BUSY);
+        return;
+    }
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    now_ms = (uint64_t) ngx_time() * 1000 + ngx_timeofday()->msec;
+
+    otp = &s->in.otp;
+    otpreg_id_make(now_ms, otp->id);
+    otpreg_id_make(now_ms, s->in.message_id);
+    otp->purpose = OTPREG_PURPOSE_SIGNUP;
+    otp->channel = OTPREG_CHANNEL_EMAIL;
+    otp->digits = olcf->code_length;
+    ngx_memcpy(otp->key_name, olcf->keys->key[0].name, sizeof(otp->key_name));
+    ngx_memcpy(otp->address, s->in.email.address, sizeof(otp->address));
+
+    ctx->ticket.otp = *otp;
+
+    ngx_http_otpreg_dispatch_outbox(s->service, &s->in.outbox, s->lease);
+
+    job.work = ngx_http_otpreg_register_store;
+    job.settle = ngx_http_otpreg_register_settle;
+    job.resume = ngx_http_otpreg_register_stored;
+    job.data = s;
+
+    rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job);
+
+    if (rc != NGX_OK) {
+        ngx_http_otpreg_dispatch_unused(s->service, &s->in.outbox);
+        ngx_http_otpreg_register_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
+                                                            : OTPREG_ERROR);
+    }
+}
+
+
+static void
+ngx_http_otpreg_register_store(void *data)
+{
+    ngx_http_otpreg_signup_t *s = data;
+
+    s->outcome = otpreg_store_signup(s->database, &s->in, &s->out, s->error);
+}
+
+
+/* the message is committed: it goes out whatever became of the request */
+
+static void
+ngx_http_otpreg_register_settle(void *data)
+{
+    ngx_http_otpreg_signup_t *s = data;
+
+    ngx_http_otpreg_dispatch_database(s->service, s->outcome, s->error);
+
+    if (s->outcome == OTPREG_OK && s->out.send) {
+        ngx_http_otpreg_dispatch_send(s->service, &s->out.message);
+
+    } else {
+        ngx_http_otpreg_dispatch_unused(s->service, &s->in.outbox);
+    }
+}
+
+
+static void
+ngx_http_otpreg_register_stored(ngx_http_request_t *r, void *data)
+{
+    ngx_http_otpreg_signup_t *s = data;
+
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (s->outcome == OTPREG_USERNAME_TAKEN) {
+        ctx->fields[NGX_HTTP_OTPREG_USERNAME] = s->outcome;
+        s->outcome = OTPREG_INVALID_FIELDS;
+    }
+
+    ctx->ticket.sent_at = ngx_time();
+    ctx->ticket.expires_at = ngx_time() + s->in.lifetime;
+
+    ngx_http_otpreg_register_finish(r, s->outcome);
+}
+
+
+static void
+ngx_http_otpreg_register_finish(ngx_http_request_t *r,
+    otpreg_outcome_t outcome)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+    ctx->outcome = outcome;
+
+    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
+}

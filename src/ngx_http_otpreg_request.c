@@ -1,0 +1,444 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <sodium.h>
+
+#include "ngx_http_otpreg_reply.h"
+#include "ngx_http_otpreg_request.h"
+
+
+#define NGX_HTTP_OTPREG_COOKIE_SECURE  "__Host-otpreg"
+#define NGX_HTTP_OTPREG_COOKIE_PLAIN   "otpreg"
+
+
+static ngx_table_elt_t *ngx_http_otpreg_find_header(ngx_http_request_t *r,
+    const char *name);
+static ngx_uint_t ngx_http_otpreg_is_own_origin(ngx_http_request_t *r,
+    ngx_str_t *origin);
+static otpreg_form_type_t ngx_http_otpreg_form_type(ngx_http_request_t *r);
+static void ngx_http_otpreg_form_read(ngx_http_request_t *r);
+static ngx_int_t ngx_http_otpreg_collect_form(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+static ngx_int_t ngx_http_otpreg_send_cookie(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *token, ngx_uint_t age);
+
+
+ngx_int_t
+ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
+    ngx_uint_t methods, const char *allow, ngx_http_otpreg_ctx_t **ctx)
+{
+    ngx_str_t         value;
+    ngx_table_elt_t  *accept;
+
+    if (!(r->method & methods)) {
+        value.data = (u_char *) allow;
+        value.len = ngx_strlen(allow);
+
+        if (ngx_http_otpreg_add_header(r, "Allow", &value) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+
+    *ctx = ngx_http_otpreg_make_ctx(r);
+    if (*ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    (*ctx)->role = role;
+    (*ctx)->conf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    accept = ngx_http_otpreg_find_header(r, "accept");
+
+    /* no form of a page is sent as JSON: that is a program, whatever it asks */
+
+    (*ctx)->json = (accept != NULL
+                    && otpreg_accept_json(ngx_http_otpreg_str(&accept->value)))
+                   || ngx_http_otpreg_form_type(r) == OTPREG_FORM_JSON;
+
+    return NGX_OK;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_otpreg_find_header(ngx_http_request_t *r, const char *name)
+{
+    size_t            len;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    len = ngx_strlen(name);
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == len
+                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+            {
+                return &h[i];
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_http_otpreg_is_cross_site(ngx_http_request_t *r)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_otpreg_find_header(r, "sec-fetch-site");
+
+    if (h != NULL) {
+        return !((h->value.len == sizeof("same-origin") - 1
+                  && ngx_strncmp(h->value.data, "same-origin",
+                                 h->value.len) == 0)
+                 || (h->value.len == sizeof("none") - 1
+                     && ngx_strncmp(h->value.data, "none", h->value.len)
+                        == 0));
+    }
+
+    h = ngx_http_otpreg_find_header(r, "origin");
+
+    return h != NULL && !ngx_http_otpreg_is_own_origin(r, &h->value);
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_is_own_origin(ngx_http_request_t *r, ngx_str_t *origin)
+{
+    size_t   len;
+    u_char  *p;
+
+    if (r->headers_in.host == NULL) {
+        return 0;
+    }
+
+    p = ngx_strnstr(origin->data, "://", origin->len);
+    if (p == NULL) {
+        return 0;                               /* "null" */
+    }
+
+    p += sizeof("://") - 1;
+    len = origin->data + origin->len - p;
+
+    return len == r->headers_in.host->value.len
+           && ngx_strncasecmp(p, r->headers_in.host->value.data, len) == 0;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    ngx_http_otpreg_form_pt handler)
+{
+    ngx_int_t  rc;
+
+    if (ngx_http_otpreg_is_cross_site(r)) {
+        ctx->outcome = OTPREG_CROSS_SITE;
+
+    } else if (ngx_http_otpreg_form_type(r) == OTPREG_FORM_UNKNOWN) {
+        ctx->outcome = OTPREG_BODY_TYPE;
+
+    } else if (r->headers_in.content_length_n > NGX_HTTP_OTPREG_BODY_MAX) {
+        ctx->outcome = OTPREG_BODY_TOO_LARGE;
+    }
+
+    if (ctx->outcome != OTPREG_OK) {
+
+        rc = ngx_http_discard_request_body(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
+    ctx->form_handler = handler;
+    ctx->preread = r->header_in->pos;
+
+    r->request_body_in_single_buf = 1;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_otpreg_form_read);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_otpreg_form_read(ngx_http_request_t *r)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    switch (ngx_http_otpreg_collect_form(r, ctx)) {
+
+    case NGX_OK:
+        ctx->form_handler(r);
+        return;
+
+    case NGX_DECLINED:
+        ctx->outcome = OTPREG_BODY_TOO_LARGE;
+        break;
+
+    default:
+        ctx->outcome = OTPREG_ERROR;
+        break;
+    }
+
+    ngx_http_otpreg_wipe_form(r);
+    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
+}
+
+
+/*
+ * Copy the body into one buffer, and wipe it wherever it was before; a page
+ * that is proxied must not get it either.
+ */
+
+static ngx_int_t
+ngx_http_otpreg_collect_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+{
+    off_t         len;
+    u_char       *p;
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    len = 0;
+    rc = NGX_OK;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+
+        if (cl->buf->in_file) {
+            rc = NGX_DECLINED;
+            break;
+        }
+
+        len += ngx_buf_size(cl->buf);
+    }
+
+    if (len > NGX_HTTP_OTPREG_BODY_MAX) {
+        rc = NGX_DECLINED;
+    }
+
+    p = NULL;
+
+    if (rc == NGX_OK) {
+        p = ngx_pnalloc(r->pool, len + 1);
+        if (p == NULL) {
+            rc = NGX_ERROR;
+        }
+    }
+
+    ctx->form.data = p;
+    ctx->form.len = p ? len : 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (!ngx_buf_in_memory(b)) {
+            continue;
+        }
+
+        if (p != NULL) {
+            p = ngx_cpymem(p, b->pos, b->last - b->pos);
+        }
+
+        sodium_memzero(b->pos, b->last - b->pos);
+    }
+
+    b = r->request_body->buf;
+
+    if (b != NULL) {
+        sodium_memzero(b->start, b->end - b->start);
+    }
+
+    if (r->header_in->pos > ctx->preread
+        && ctx->preread >= r->header_in->start)
+    {
+        sodium_memzero(ctx->preread, r->header_in->pos - ctx->preread);
+    }
+
+    r->request_body->bufs = NULL;
+    r->headers_in.content_length_n = 0;
+    r->headers_in.chunked = 0;
+
+    return rc;
+}
+
+
+otpreg_outcome_t
+ngx_http_otpreg_parse_form(ngx_http_request_t *r, otpreg_form_field_t *fields,
+    ngx_uint_t n)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    return otpreg_form_parse(ngx_http_otpreg_form_type(r), ctx->form.data,
+                             ctx->form.len, fields, n);
+}
+
+
+static otpreg_form_type_t
+ngx_http_otpreg_form_type(ngx_http_request_t *r)
+{
+    if (r->headers_in.content_type == NULL) {
+        return OTPREG_FORM_UNKNOWN;
+    }
+
+    return otpreg_form_type(
+                      ngx_http_otpreg_str(&r->headers_in.content_type->value));
+}
+
+
+void
+ngx_http_otpreg_wipe_form(ngx_http_request_t *r)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (ctx->form.data != NULL) {
+        sodium_memzero(ctx->form.data, ctx->form.len);
+        ngx_str_null(&ctx->form);
+    }
+}
+
+
+void
+ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_str_t  name, value;
+
+    if (ctx->conf->cookie_secure) {
+        ngx_str_set(&name, NGX_HTTP_OTPREG_COOKIE_SECURE);
+
+    } else {
+        ngx_str_set(&name, NGX_HTTP_OTPREG_COOKIE_PLAIN);
+    }
+
+#if (nginx_version >= 1023000)
+
+    if (ngx_http_parse_multi_header_lines(r, r->headers_in.cookie, &name,
+                                          &value)
+        == NULL)
+    {
+        return;
+    }
+
+#else
+
+    if (ngx_http_parse_multi_header_lines(&r->headers_in.cookies, &name,
+                                          &value)
+        == NGX_DECLINED)
+    {
+        return;
+    }
+
+#endif
+
+    if (otpreg_ticket_open(ctx->conf->keys, ngx_http_otpreg_str(&value),
+                           &ctx->ticket))
+    {
+        ctx->has_ticket = 1;
+    }
+}
+
+
+ngx_int_t
+ngx_http_otpreg_set_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+{
+    u_char     buf[OTPREG_TOKEN_SIZE];
+    ngx_int_t  rc;
+    ngx_str_t  token;
+
+    token.data = buf;
+    token.len = otpreg_ticket_seal(ctx->conf->keys,
+                                   &ctx->ticket, (char *) buf);
+
+    rc = ngx_http_otpreg_send_cookie(r, ctx, &token,
+                                     NGX_HTTP_OTPREG_COOKIE_AGE);
+
+    sodium_memzero(buf, sizeof(buf));
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_clear_cookie(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_str_t  none;
+
+    ngx_str_null(&none);
+
+    return ngx_http_otpreg_send_cookie(r, ctx, &none, 0);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_send_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    ngx_str_t *token, ngx_uint_t age)
+{
+    size_t      len;
+    ngx_str_t   value;
+    ngx_uint_t  secure;
+
+    secure = ctx->conf->cookie_secure;
+
+    len = sizeof("__Host-otpreg=; Path=/; Max-Age=; Secure; HttpOnly; "
+                 "SameSite=Lax") + NGX_INT_T_LEN + token->len;
+
+    value.data = ngx_pnalloc(r->pool, len);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data,
+                            "%s=%V; Path=/; Max-Age=%ui%s; HttpOnly; "
+                            "SameSite=Lax",
+                            secure ? NGX_HTTP_OTPREG_COOKIE_SECURE
+                                   : NGX_HTTP_OTPREG_COOKIE_PLAIN,
+                            token, age, secure ? "; Secure" : "")
+                - value.data;
+
+    return ngx_http_otpreg_add_header(r, "Set-Cookie", &value);
+}
+
+
+ngx_int_t
+ngx_http_otpreg_add_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+
+    return NGX_OK;
+}

@@ -1,0 +1,77 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_REQUEST_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_REQUEST_H_INCLUDED_
+
+
+#include "otpreg_form.h"
+
+#include "ngx_http_otpreg_module.h"
+
+
+/*
+ * What the handlers ask of a request.  Thread: event loop.
+ */
+
+
+typedef void (*ngx_http_otpreg_form_pt)(ngx_http_request_t *r);
+
+
+/*
+ * Begin: make the context, and refuse other methods with 405 and Allow.
+ *
+ * methods  [in]  NGX_HTTP_GET|NGX_HTTP_HEAD|...
+ * allow    [in]  the same as a header value
+ *
+ * NGX_OK with *ctx, or the status to return.
+ */
+ngx_int_t ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
+    ngx_uint_t methods, const char *allow, ngx_http_otpreg_ctx_t **ctx);
+
+
+/*
+ * Whether a POST comes from a page of another site, as far as the browser says
+ * (Sec-Fetch-Site, else Origin against Host).  A program sends neither.
+ */
+ngx_uint_t ngx_http_otpreg_is_cross_site(ngx_http_request_t *r);
+
+
+/*
+ * Check the type and the length of a form and read it; then handler is called,
+ * and must finalize the request.  Returns what the content handler returns.
+ */
+ngx_int_t ngx_http_otpreg_read_form(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_form_pt handler);
+
+
+/*
+ * Parse the form that was read.  Values live in r->pool until
+ * ngx_http_otpreg_wipe_form(), which the caller owes on every path.
+ */
+otpreg_outcome_t ngx_http_otpreg_parse_form(ngx_http_request_t *r,
+    otpreg_form_field_t *fields, ngx_uint_t n);
+void ngx_http_otpreg_wipe_form(ngx_http_request_t *r);
+
+
+/* Open the cookie.  Sets ctx->ticket and ctx->has_ticket. */
+void ngx_http_otpreg_open_cookie(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+
+/* Set the cookie from ctx->ticket, or clear it.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_otpreg_set_cookie(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+ngx_int_t ngx_http_otpreg_clear_cookie(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+
+
+/* Add a header to the answer; value must live as long as the request. */
+ngx_int_t ngx_http_otpreg_add_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+
+#endif /* _NGX_HTTP_OTPREG_REQUEST_H_INCLUDED_ */

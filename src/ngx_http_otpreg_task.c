@@ -1,0 +1,244 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include "ngx_http_otpreg_task.h"
+
+
+/*
+ * While a task is in flight this timer is in the tree, so that a worker that
+ * exits gracefully waits for it; it is also when a slow one is first reported.
+ */
+#define NGX_HTTP_OTPREG_TASK_GUARD  60000
+
+
+struct ngx_http_otpreg_task_s {
+    ngx_http_otpreg_job_t       job;
+    ngx_http_request_t         *request;    /* NULL: detached */
+    ngx_pool_t                 *pool;       /* of a detached task */
+};
+
+
+static ngx_thread_task_t *ngx_http_otpreg_task_alloc(ngx_pool_t *pool,
+    const ngx_http_otpreg_job_t *job);
+static ngx_int_t ngx_http_otpreg_task_queue(ngx_thread_pool_t *tp,
+    ngx_thread_task_t *task);
+static void ngx_http_otpreg_task_thread(void *data, ngx_log_t *log);
+static void ngx_http_otpreg_task_event(ngx_event_t *ev);
+static void ngx_http_otpreg_task_complete(ngx_http_otpreg_task_t *t);
+static void ngx_http_otpreg_task_resume(ngx_http_request_t *r);
+
+
+ngx_int_t
+ngx_http_otpreg_task_post(ngx_http_request_t *r, ngx_http_otpreg_pool_e kind,
+    const ngx_http_otpreg_job_t *job)
+{
+    ngx_int_t                rc;
+    ngx_thread_task_t       *task;
+    ngx_http_otpreg_ctx_t   *ctx;
+    ngx_http_otpreg_task_t  *t;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    task = ngx_http_otpreg_task_alloc(r->pool, job);
+    if (task == NULL) {
+        return NGX_ERROR;
+    }
+
+    t = task->ctx;
+    t->request = r;
+
+    rc = ngx_http_otpreg_task_queue(ngx_http_otpreg_pool(r, kind), task);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx->task = t;
+
+    r->main->blocked++;
+    r->aio = 1;
+    r->write_event_handler = ngx_http_otpreg_task_resume;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_task_detached(ngx_thread_pool_t *tp,
+    const ngx_http_otpreg_job_t *job)
+{
+    ngx_int_t                rc;
+    ngx_pool_t              *pool;
+    ngx_thread_task_t       *task;
+    ngx_http_otpreg_task_t  *t;
+
+    pool = ngx_create_pool(512, ngx_cycle->log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    task = ngx_http_otpreg_task_alloc(pool, job);
+    if (task == NULL) {
+        ngx_destroy_pool(pool);
+        return NGX_ERROR;
+    }
+
+    t = task->ctx;
+    t->pool = pool;
+
+    rc = ngx_http_otpreg_task_queue(tp, task);
+    if (rc != NGX_OK) {
+        ngx_destroy_pool(pool);
+    }
+
+    return rc;
+}
+
+
+static ngx_thread_task_t *
+ngx_http_otpreg_task_alloc(ngx_pool_t *pool, const ngx_http_otpreg_job_t *job)
+{
+    ngx_thread_task_t       *task;
+    ngx_http_otpreg_task_t  *t;
+
+    task = ngx_thread_task_alloc(pool, sizeof(ngx_http_otpreg_task_t));
+    if (task == NULL) {
+        return NULL;
+    }
+
+    t = task->ctx;
+    t->job = *job;
+
+    task->handler = ngx_http_otpreg_task_thread;
+    task->event.handler = ngx_http_otpreg_task_event;
+    task->event.data = task;
+    task->event.log = ngx_cycle->log;
+
+    return task;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_task_queue(ngx_thread_pool_t *tp, ngx_thread_task_t *task)
+{
+    /* the only way in which posting fails is a full queue */
+
+    if (ngx_thread_task_post(tp, task) != NGX_OK) {
+        return NGX_BUSY;
+    }
+
+    ngx_add_timer(&task->event, NGX_HTTP_OTPREG_TASK_GUARD);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_otpreg_task_thread(void *data, ngx_log_t *log)
+{
+    ngx_http_otpreg_task_t *t = data;
+
+    t->job.work(t->job.data);
+}
+
+
+static void
+ngx_http_otpreg_task_event(ngx_event_t *ev)
+{
+    ngx_thread_task_t       *task;
+    ngx_http_otpreg_task_t  *t;
+
+    task = ev->data;
+    t = task->ctx;
+
+    if (ev->timedout) {
+        ev->timedout = 0;
+
+        ngx_log_error(NGX_LOG_WARN, ev->log, 0,
+                      "otpreg: a task takes longer than a minute");
+
+        ngx_add_timer(ev, NGX_HTTP_OTPREG_TASK_GUARD);
+        return;
+    }
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    if (t->job.settle != NULL) {
+        t->job.settle(t->job.data);
+    }
+
+    if (t->request == NULL) {
+        ngx_destroy_pool(t->pool);
+        return;
+    }
+
+    ngx_http_otpreg_task_complete(t);
+}
+
+
+static void
+ngx_http_otpreg_task_complete(ngx_http_otpreg_task_t *t)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = t->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    r->main->blocked--;
+    r->aio = 0;
+
+#if (nginx_version >= 1025004)
+
+    if (r->main->terminated) {
+        c->write->handler(c->write);
+        return;
+    }
+
+#endif
+
+    /* a request that was terminated has another handler now */
+
+    r->write_event_handler(r);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_otpreg_task_resume(ngx_http_request_t *r)
+{
+    ngx_http_otpreg_ctx_t   *ctx;
+    ngx_http_otpreg_task_t  *t;
+
+    if (r->aio) {
+
+        /* a write event came while the thread works */
+
+        if (ngx_handle_write_event(r->connection->write, 0) != NGX_OK) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "otpreg: ngx_handle_write_event() failed");
+        }
+
+        return;
+    }
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+    t = ctx->task;
+
+    if (t == NULL) {
+        return;
+    }
+
+    ctx->task = NULL;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    t->job.resume(r, t->job.data);
+}

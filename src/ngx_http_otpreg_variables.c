@@ -1,0 +1,436 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include "otpreg_identity.h"
+
+#include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_reply.h"
+
+
+/* what a variable shows; the rest of the data is its argument */
+
+#define NGX_HTTP_OTPREG_VAR_ERROR         0
+#define NGX_HTTP_OTPREG_VAR_ERROR_CODE    1
+#define NGX_HTTP_OTPREG_VAR_FIELD         2     /* + the field, up to 7 */
+
+#define NGX_HTTP_OTPREG_VAR_USERNAME      8
+#define NGX_HTTP_OTPREG_VAR_EMAIL         9
+#define NGX_HTTP_OTPREG_VAR_MASKED_TO     10
+#define NGX_HTTP_OTPREG_VAR_CODE_LENGTH   11
+#define NGX_HTTP_OTPREG_VAR_ATTEMPTS      12
+#define NGX_HTTP_OTPREG_VAR_EXPIRES_IN    13
+#define NGX_HTTP_OTPREG_VAR_RESEND_IN     14
+
+#define NGX_HTTP_OTPREG_VAR_REGISTER_URI  16
+#define NGX_HTTP_OTPREG_VAR_VERIFY_URI    17
+#define NGX_HTTP_OTPREG_VAR_RESEND_URI    18
+#define NGX_HTTP_OTPREG_VAR_LOGIN_URI     19
+#define NGX_HTTP_OTPREG_VAR_PASSWORD_MIN  20
+#define NGX_HTTP_OTPREG_VAR_PASSWORD_MAX  21
+
+#define NGX_HTTP_OTPREG_VAR_TO            24
+#define NGX_HTTP_OTPREG_VAR_CODE          25
+#define NGX_HTTP_OTPREG_VAR_SUBJECT       26
+#define NGX_HTTP_OTPREG_VAR_TEXT          27
+#define NGX_HTTP_OTPREG_VAR_HTML          28
+#define NGX_HTTP_OTPREG_VAR_MESSAGE_ID    29
+#define NGX_HTTP_OTPREG_VAR_TEMPLATE      30
+#define NGX_HTTP_OTPREG_VAR_MINUTES       31
+
+
+typedef struct {
+    ngx_str_t                   name;
+    ngx_http_get_variable_pt    handler;
+    uintptr_t                   data;
+} ngx_http_otpreg_variable_t;
+
+
+static ngx_int_t ngx_http_otpreg_variable_page(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_otpreg_variable_ticket(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, uintptr_t data, ngx_str_t *value);
+static ngx_int_t ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_otpreg_variable_message(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_otpreg_variable_number(ngx_http_request_t *r,
+    ngx_str_t *value, int64_t number);
+static ngx_int_t ngx_http_otpreg_variable_set(ngx_http_variable_value_t *v,
+    ngx_str_t *value);
+
+
+static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
+
+    /* on pages */
+
+    { ngx_string("otpreg_error"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_ERROR },
+
+    { ngx_string("otpreg_error_code"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_ERROR_CODE },
+
+    { ngx_string("otpreg_error_username"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_USERNAME },
+
+    { ngx_string("otpreg_error_email"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_EMAIL },
+
+    { ngx_string("otpreg_error_password"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_PASSWORD },
+
+    { ngx_string("otpreg_error_confirm_password"),
+      ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_CONFIRM },
+
+    { ngx_string("otpreg_error_otp"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_OTP },
+
+    { ngx_string("otpreg_username"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_USERNAME },
+
+    { ngx_string("otpreg_email"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_EMAIL },
+
+    { ngx_string("otpreg_masked_to"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_MASKED_TO },
+
+    { ngx_string("otpreg_code_length"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_CODE_LENGTH },
+
+    { ngx_string("otpreg_attempts_left"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_ATTEMPTS },
+
+    { ngx_string("otpreg_expires_in"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_EXPIRES_IN },
+
+    { ngx_string("otpreg_resend_in"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_RESEND_IN },
+
+    /* anywhere */
+
+    { ngx_string("otpreg_register_uri"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_REGISTER_URI },
+
+    { ngx_string("otpreg_verify_uri"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_VERIFY_URI },
+
+    { ngx_string("otpreg_resend_uri"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_RESEND_URI },
+
+    { ngx_string("otpreg_login_uri"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_LOGIN_URI },
+
+    { ngx_string("otpreg_password_min"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_PASSWORD_MIN },
+
+    { ngx_string("otpreg_password_max"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_PASSWORD_MAX },
+
+    /* in couriers and templates of messages */
+
+    { ngx_string("otpreg_to"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_TO },
+
+    { ngx_string("otpreg_code"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_CODE },
+
+    { ngx_string("otpreg_subject"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_SUBJECT },
+
+    { ngx_string("otpreg_text"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_TEXT },
+
+    { ngx_string("otpreg_html"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_HTML },
+
+    { ngx_string("otpreg_message_id"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_MESSAGE_ID },
+
+    { ngx_string("otpreg_template"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_TEMPLATE },
+
+    { ngx_string("otpreg_expires_minutes"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_MINUTES }
+};
+
+
+ngx_int_t
+ngx_http_otpreg_add_variables(ngx_conf_t *cf)
+{
+    ngx_str_t             name;
+    ngx_uint_t            i;
+    ngx_http_variable_t  *var;
+
+    for (i = 0;
+         i < sizeof(ngx_http_otpreg_variables)
+             / sizeof(ngx_http_otpreg_variable_t);
+         i++)
+    {
+        name = ngx_http_otpreg_variables[i].name;
+
+        var = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = ngx_http_otpreg_variables[i].handler;
+        var->data = ngx_http_otpreg_variables[i].data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_variable_page(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_int_t               rc;
+    ngx_str_t               value;
+    otpreg_outcome_t        outcome;
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ngx_str_null(&value);
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (ctx == NULL) {
+        return ngx_http_otpreg_variable_set(v, &value);
+    }
+
+    rc = NGX_OK;
+
+    switch (data) {
+
+    case NGX_HTTP_OTPREG_VAR_ERROR:
+        rc = ngx_http_otpreg_outcome_sentence(r, ctx, ctx->outcome, &value);
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_ERROR_CODE:
+        ngx_http_otpreg_outcome_code(ctx->outcome, &value);
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_USERNAME:
+        value = ctx->username;
+
+        if (ctx->dispatch != NULL) {
+            value.data = (u_char *) ctx->dispatch->message.username;
+            value.len = ngx_strlen(value.data);
+        }
+
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_EMAIL:
+        value = ctx->email;
+        break;
+
+    default:
+        if (data < NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_FIELDS) {
+            outcome = ctx->fields[data - NGX_HTTP_OTPREG_VAR_FIELD];
+            rc = ngx_http_otpreg_outcome_sentence(r, ctx, outcome, &value);
+            break;
+        }
+
+        if (ctx->has_ticket) {
+            rc = ngx_http_otpreg_variable_ticket(r, ctx, data, &value);
+        }
+
+        break;
+    }
+
+    return (rc == NGX_OK) ? ngx_http_otpreg_variable_set(v, &value)
+                          : NGX_ERROR;
+}
+
+
+/* what is known by the cookie */
+
+static ngx_int_t
+ngx_http_otpreg_variable_ticket(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, uintptr_t data, ngx_str_t *value)
+{
+    switch (data) {
+
+    case NGX_HTTP_OTPREG_VAR_MASKED_TO:
+        value->data = ngx_pnalloc(r->pool, OTPREG_EMAIL_MAX + 4);
+        if (value->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        value->len = otpreg_email_mask(ctx->ticket.otp.address,
+                                       (char *) value->data);
+        return NGX_OK;
+
+    case NGX_HTTP_OTPREG_VAR_CODE_LENGTH:
+        return ngx_http_otpreg_variable_number(r, value,
+                                               ctx->ticket.otp.digits);
+
+    case NGX_HTTP_OTPREG_VAR_ATTEMPTS:
+        return ctx->has_attempts
+               ? ngx_http_otpreg_variable_number(r, value, ctx->attempts_left)
+               : NGX_OK;
+
+    case NGX_HTTP_OTPREG_VAR_EXPIRES_IN:
+        return ngx_http_otpreg_variable_number(r, value,
+                                             ngx_http_otpreg_expires_in(ctx));
+
+    default:                            /* NGX_HTTP_OTPREG_VAR_RESEND_IN */
+        return ngx_http_otpreg_variable_number(r, value,
+                                              ngx_http_otpreg_resend_in(ctx));
+    }
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                    value;
+    ngx_http_otpreg_ctx_t       *ctx;
+    ngx_http_complex_value_t    *uri;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    /* a page is in another location than the handler that shows it */
+
+    olcf = ctx ? ctx->conf
+               : ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    switch (data) {
+
+    case NGX_HTTP_OTPREG_VAR_REGISTER_URI:
+        uri = olcf->register_uri;
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_VERIFY_URI:
+        uri = olcf->verify_uri;
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_RESEND_URI:
+        uri = olcf->resend_uri;
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_LOGIN_URI:
+        uri = olcf->login_uri;
+        break;
+
+    default:
+        rc = ngx_http_otpreg_variable_number(r, &value,
+                                  (data == NGX_HTTP_OTPREG_VAR_PASSWORD_MIN)
+                                  ? olcf->password_min : olcf->password_max);
+
+        return (rc == NGX_OK) ? ngx_http_otpreg_variable_set(v, &value)
+                              : NGX_ERROR;
+    }
+
+    if (ngx_http_complex_value(r, uri, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_otpreg_variable_set(v, &value);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_variable_message(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                    value;
+    ngx_http_otpreg_ctx_t       *ctx;
+    ngx_http_otpreg_dispatch_t  *d;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (ctx == NULL || ctx->dispatch == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    d = ctx->dispatch;
+    ngx_str_null(&value);
+
+    switch (data) {
+
+    case NGX_HTTP_OTPREG_VAR_TO:
+        value.data = (u_char *) d->message.otp.address;
+        value.len = ngx_strlen(value.data);
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_CODE:
+        value.data = d->code;
+        value.len = ngx_strlen(value.data);
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_SUBJECT:
+        value = d->subject;
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_TEXT:
+        value = d->text;
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_HTML:
+        value = d->html;
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_TEMPLATE:
+        value.data = (u_char *) d->message.template;
+        value.len = ngx_strlen(value.data);
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_MINUTES:
+        if (ngx_http_otpreg_variable_number(r, &value,
+                                            (d->message.expires_in + 59) / 60)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_MESSAGE_ID:
+        value.data = ngx_pnalloc(r->pool, OTPREG_ID_LEN * 2);
+        if (value.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        value.len = OTPREG_ID_LEN * 2;
+        ngx_hex_dump(value.data, d->message.id, OTPREG_ID_LEN);
+        break;
+    }
+
+    return ngx_http_otpreg_variable_set(v, &value);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_variable_number(ngx_http_request_t *r, ngx_str_t *value,
+    int64_t number)
+{
+    value->data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->len = ngx_sprintf(value->data, "%L", number) - value->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_variable_set(ngx_http_variable_value_t *v, ngx_str_t *value)
+{
+    v->data = value->data ? value->data : (u_char *) "";
+    v->len = value->len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}

@@ -1,0 +1,230 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <sodium.h>
+
+#include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_reply.h"
+#include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_task.h"
+
+
+typedef struct {
+    ngx_http_otpreg_service_t  *service;
+    otpreg_db_conf_t           *database;
+    otpreg_store_verify_t       in;
+    unsigned                    left;
+    otpreg_outcome_t            outcome;
+    char                        error[OTPREG_DB_ERROR_SIZE];
+} ngx_http_otpreg_attempt_t;
+
+
+static void ngx_http_otpreg_verify_form(ngx_http_request_t *r);
+static otpreg_outcome_t ngx_http_otpreg_verify_parse(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, bool *match);
+static void ngx_http_otpreg_verify_store(void *data);
+static void ngx_http_otpreg_verify_settle(void *data);
+static void ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data);
+static void ngx_http_otpreg_verify_finish(ngx_http_request_t *r,
+    otpreg_outcome_t outcome);
+
+
+ngx_int_t
+ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (ctx != NULL && ctx->done && ctx->role == NGX_HTTP_OTPREG_RESEND) {
+
+        /* a resend was refused, and says so on this page */
+
+        ctx->role = NGX_HTTP_OTPREG_VERIFY;
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
+    rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_VERIFY,
+                               NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST,
+                               "GET, HEAD, POST", &ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_http_otpreg_open_cookie(r, ctx);
+
+    if (r->method == NGX_HTTP_POST) {
+        return ngx_http_otpreg_read_form(r, ctx, ngx_http_otpreg_verify_form);
+    }
+
+    if (!ctx->has_ticket) {
+        ctx->outcome = OTPREG_NO_SIGNUP;
+    }
+
+    return ngx_http_otpreg_reply(r, ctx);
+}
+
+
+static void
+ngx_http_otpreg_verify_form(ngx_http_request_t *r)
+{
+    bool                         match;
+    ngx_int_t                    rc;
+    otpreg_outcome_t             outcome;
+    ngx_http_otpreg_job_t        job;
+    ngx_http_otpreg_ctx_t       *ctx;
+    ngx_http_otpreg_attempt_t   *a;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    outcome = ngx_http_otpreg_verify_parse(r, ctx, &match);
+
+    ngx_http_otpreg_wipe_form(r);
+
+    if (outcome != OTPREG_OK) {
+        ngx_http_otpreg_verify_finish(r, outcome);
+        return;
+    }
+
+    a = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_attempt_t));
+    if (a == NULL) {
+        ngx_http_otpreg_verify_finish(r, OTPREG_ERROR);
+        return;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    a->service = olcf->service;
+    a->database = olcf->database;
+    a->in.purpose = OTPREG_PURPOSE_SIGNUP;
+    a->in.match = match;
+    a->in.attempts_max = olcf->code_attempts;
+    ngx_memcpy(a->in.id, ctx->ticket.otp.id, OTPREG_ID_LEN);
+    randombytes_buf(a->in.attempt, OTPREG_ID_LEN);
+
+    job.work = ngx_http_otpreg_verify_store;
+    job.settle = ngx_http_otpreg_verify_settle;
+    job.resume = ngx_http_otpreg_verify_stored;
+    job.data = a;
+
+    rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job);
+
+    if (rc != NGX_OK) {
+        ngx_http_otpreg_verify_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
+                                                          : OTPREG_ERROR);
+    }
+}
+
+
+/*
+ * The comparison happens here, but tells nothing before the database admitted
+ * the attempt.
+ */
+
+static otpreg_outcome_t
+ngx_http_otpreg_verify_parse(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    bool *match)
+{
+    char                         typed[OTPREG_CODE_DIGITS_MAX + 1];
+    char                         code[OTPREG_CODE_DIGITS_MAX + 1];
+    otpreg_otp_t                *otp;
+    otpreg_outcome_t             outcome;
+    otpreg_form_field_t          field;
+    const otpreg_key_t          *key;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    ngx_memzero(&field, sizeof(otpreg_form_field_t));
+    field.name = "otp";
+
+    outcome = ngx_http_otpreg_parse_form(r, &field, 1);
+    if (outcome != OTPREG_OK) {
+        return outcome;
+    }
+
+    if (!ctx->has_ticket) {
+        return OTPREG_NO_SIGNUP;
+    }
+
+    if (field.value.len == 0) {
+        ctx->fields[NGX_HTTP_OTPREG_OTP] = OTPREG_REQUIRED;
+        return OTPREG_INVALID_FIELDS;
+    }
+
+    otp = &ctx->ticket.otp;
+
+    if (!otpreg_code_parse(field.value, otp->digits, typed)) {
+        ctx->fields[NGX_HTTP_OTPREG_OTP] = OTPREG_CODE_FORMAT;
+        return OTPREG_INVALID_FIELDS;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    key = otpreg_keys_find(olcf->keys, otp->key_name);
+
+    if (key == NULL) {
+        outcome = OTPREG_NO_SIGNUP;
+
+    } else {
+        otpreg_code_derive(key->key, otp, code);
+        *match = otpreg_code_equal(code, typed, otp->digits);
+    }
+
+    sodium_memzero(code, sizeof(code));
+    sodium_memzero(typed, sizeof(typed));
+
+    return outcome;
+}
+
+
+static void
+ngx_http_otpreg_verify_store(void *data)
+{
+    ngx_http_otpreg_attempt_t *a = data;
+
+    a->outcome = otpreg_store_verify(a->database, &a->in, &a->left, a->error);
+}
+
+
+static void
+ngx_http_otpreg_verify_settle(void *data)
+{
+    ngx_http_otpreg_attempt_t *a = data;
+
+    ngx_http_otpreg_dispatch_database(a->service, a->outcome, a->error);
+}
+
+
+static void
+ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
+{
+    ngx_http_otpreg_attempt_t *a = data;
+
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (a->outcome == OTPREG_CODE_WRONG || a->outcome == OTPREG_CODE_SPENT) {
+        ctx->attempts_left = a->left;
+        ctx->has_attempts = 1;
+    }
+
+    ngx_http_otpreg_verify_finish(r, a->outcome);
+}
+
+
+static void
+ngx_http_otpreg_verify_finish(ngx_http_request_t *r, otpreg_outcome_t outcome)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+    ctx->outcome = outcome;
+
+    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
+}

@@ -1,0 +1,199 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _OTPREG_SQL_H_INCLUDED_
+#define _OTPREG_SQL_H_INCLUDED_
+
+
+/*
+ * Every SQL statement of the project.  The session's time zone is UTC, so that
+ * NOW(6) is UTC by the database's clock; the isolation is READ COMMITTED.
+ */
+
+
+#define OTPREG_SQL_LIST(X)                                                    \
+                                                                              \
+X(OTPREG_SQL_SCHEMA_VERSION,                                                  \
+  "SELECT MAX(version) FROM otpreg_schema")                                   \
+                                                                              \
+/* username_key, email_key */                                                 \
+X(OTPREG_SQL_OWNERS,                                                          \
+  "SELECT EXISTS (SELECT 1 FROM users WHERE username_owner = ?),"             \
+  "       EXISTS (SELECT 1 FROM users WHERE email_owner = ?)")                \
+                                                                              \
+/* username, username_key, email, email_key, password */                      \
+X(OTPREG_SQL_USER_INSERT,                                                     \
+  "INSERT INTO users (username, username_key, email, email_key, password,"    \
+  "                   created_at)"                                            \
+  " VALUES (?, ?, ?, ?, ?, NOW(6))")                                          \
+                                                                              \
+/* id, purpose, user_id, channel, address, address_key, key_name, digits,     \
+ * lifetime */                                                                \
+X(OTPREG_SQL_OTP_INSERT,                                                      \
+  "INSERT INTO otps (id, purpose, user_id, channel, address, address_key,"    \
+  "                  key_name, digits, created_at, sent_at, expires_at)"      \
+  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6),"                          \
+  "         NOW(6) + INTERVAL ? SECOND)")                                     \
+                                                                              \
+/* id */                                                                      \
+X(OTPREG_SQL_OTP_EXISTS,                                                      \
+  "SELECT 1 FROM otps WHERE id = ?")                                          \
+                                                                              \
+/* id, site, otp_id, template, channel, address, address_key, attempts,       \
+ * expires_in, due_in, lease */                                               \
+X(OTPREG_SQL_MESSAGE_INSERT,                                                  \
+  "INSERT INTO messages (id, site, otp_id, template, channel, address,"       \
+  "                      address_key, attempts, created_at, expires_at,"      \
+  "                      due_at, lease)"                                      \
+  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6) + INTERVAL ? SECOND,"      \
+  "         NOW(6) + INTERVAL ? SECOND, ?)")                                  \
+                                                                              \
+/* address_key, template: whether one was queued within a day */              \
+X(OTPREG_SQL_MESSAGE_RECENT,                                                  \
+  "SELECT EXISTS (SELECT 1 FROM messages WHERE address_key = ?"               \
+  "               AND created_at > NOW(6) - INTERVAL 1 DAY"                   \
+  "               AND template = ?)")                                         \
+                                                                              \
+/* attempt, match, match, match, match, id, purpose, attempts_max.            \
+ * affected rows: 0 not admitted, 1 counted, 2 counted, consumed, activated;  \
+ * no assignment reads a column that another one writes */                    \
+X(OTPREG_SQL_VERIFY,                                                          \
+  "UPDATE otps o LEFT JOIN users u ON u.id = o.user_id"                       \
+  " SET o.attempts = LAST_INSERT_ID(o.attempts + 1),"                         \
+  "     o.last_attempt = ?,"                                                  \
+  "     o.consumed_at = IF(? AND u.id IS NOT NULL, NOW(6), NULL),"            \
+  "     u.is_active = IF(?, 1, u.is_active),"                                 \
+  "     u.email_verified_at = IF(? AND o.channel = 1, NOW(6), NULL),"         \
+  "     u.phone_verified_at = IF(? AND o.channel = 2, NOW(6), NULL)"          \
+  " WHERE o.id = ? AND o.purpose = ? AND o.consumed_at IS NULL"               \
+  "   AND o.expires_at > NOW(6) AND o.attempts < ?"                           \
+  "   AND u.email_verified_at IS NULL AND u.phone_verified_at IS NULL")       \
+                                                                              \
+/* attempts_max, attempt, id */                                               \
+X(OTPREG_SQL_OTP_STATE,                                                       \
+  "SELECT o.attempts, o.attempts >= ?, o.expires_at <= NOW(6),"               \
+  "       o.consumed_at IS NOT NULL, COALESCE(o.last_attempt = ?, 0),"        \
+  "       u.email_verified_at IS NOT NULL"                                    \
+  "       OR u.phone_verified_at IS NOT NULL"                                 \
+  " FROM otps o LEFT JOIN users u ON u.id = o.user_id WHERE o.id = ?")        \
+                                                                              \
+/* attempt, id */                                                             \
+X(OTPREG_SQL_OTP_BURN,                                                        \
+  "UPDATE otps SET consumed_at = NOW(6), attempts = attempts + 1,"            \
+  "                last_attempt = ?"                                          \
+  " WHERE id = ? AND consumed_at IS NULL")                                    \
+                                                                              \
+/* attempts_max, id, purpose: the row, whether its code lives, and the times  \
+ * since the newest send and until the end */                                 \
+X(OTPREG_SQL_OTP_LOCK,                                                        \
+  "SELECT o.user_id, o.channel, o.address, o.address_key, o.key_name,"        \
+  "       o.digits, o.attempts < ? AND o.expires_at > NOW(6),"                \
+  "       o.consumed_at IS NOT NULL, o.superseded_by,"                        \
+  "       TIMESTAMPDIFF(MICROSECOND, o.sent_at, NOW(6)),"                     \
+  "       TIMESTAMPDIFF(SECOND, NOW(6), o.expires_at)"                        \
+  " FROM otps o WHERE o.id = ? AND o.purpose = ? FOR UPDATE")                 \
+                                                                              \
+/* address_key, user_id: the user's name, whether the user is proved, and     \
+ * whether the address has an owner */                                        \
+X(OTPREG_SQL_OTP_USER,                                                        \
+  "SELECT u.username, u.email_verified_at IS NOT NULL"                        \
+  "       OR u.phone_verified_at IS NOT NULL,"                                \
+  "       EXISTS (SELECT 1 FROM users w WHERE w.email_owner = ?)"             \
+  " FROM users u WHERE u.id = ?")                                             \
+                                                                              \
+/* id */                                                                      \
+X(OTPREG_SQL_OTP_RESENT,                                                      \
+  "UPDATE otps SET sends = sends + 1, sent_at = NOW(6) WHERE id = ?")         \
+                                                                              \
+/* superseded_by, id */                                                       \
+X(OTPREG_SQL_OTP_SUPERSEDE,                                                   \
+  "UPDATE otps SET superseded_by = ? WHERE id = ?")                           \
+                                                                              \
+/* site */                                                                    \
+X(OTPREG_SQL_EXPIRE,                                                          \
+  "UPDATE messages SET due_at = NULL, lease = NULL, failed_at = NOW(6),"      \
+  "                    last_error = 'expired'"                                \
+  " WHERE site = ? AND due_at <= NOW(6) AND expires_at <= NOW(6)"             \
+  " LIMIT 1000")                                                              \
+                                                                              \
+/* lease_time, lease, site, max */                                            \
+X(OTPREG_SQL_CLAIM,                                                           \
+  "UPDATE messages SET due_at = NOW(6) + INTERVAL ? SECOND, lease = ?,"       \
+  "                    attempts = attempts + 1"                               \
+  " WHERE site = ? AND due_at <= NOW(6) AND expires_at > NOW(6)"              \
+  " ORDER BY due_at LIMIT ?")                                                 \
+                                                                              \
+/* lease */                                                                   \
+X(OTPREG_SQL_CLAIMED,                                                         \
+  "SELECT m.id, m.template, m.attempts,"                                      \
+  "       TIMESTAMPDIFF(SECOND, NOW(6), m.expires_at),"                       \
+  "       o.id, o.purpose, o.channel, o.digits, o.key_name, m.address,"       \
+  "       COALESCE(u.username, ''), o.consumed_at IS NOT NULL"                \
+  " FROM messages m JOIN otps o ON o.id = m.otp_id"                           \
+  "                 LEFT JOIN users u ON u.id = o.user_id"                    \
+  " WHERE m.lease = ?")                                                       \
+                                                                              \
+/* id */                                                                      \
+X(OTPREG_SQL_SENT,                                                            \
+  "UPDATE messages SET sent_at = NOW(6), due_at = NULL, lease = NULL,"        \
+  "                    failed_at = NULL, last_error = NULL"                   \
+  " WHERE id = ? AND sent_at IS NULL")                                        \
+                                                                              \
+/* delay in microseconds, last_error, id, lease */                            \
+X(OTPREG_SQL_LATER,                                                           \
+  "UPDATE messages SET due_at = NOW(6) + INTERVAL ? MICROSECOND,"             \
+  "                    lease = NULL, last_error = ?"                          \
+  " WHERE id = ? AND lease = ?")                                              \
+                                                                              \
+/* last_error, id, lease */                                                   \
+X(OTPREG_SQL_GIVEN_UP,                                                        \
+  "UPDATE messages SET failed_at = NOW(6), due_at = NULL, lease = NULL,"      \
+  "                    last_error = ?"                                        \
+  " WHERE id = ? AND lease = ?")                                              \
+                                                                              \
+/* node prefix, as a LIKE pattern */                                          \
+X(OTPREG_SQL_LEASES,                                                          \
+  "SELECT DISTINCT lease FROM messages WHERE lease LIKE ?")                   \
+                                                                              \
+/* lease */                                                                   \
+X(OTPREG_SQL_RELEASE,                                                         \
+  "UPDATE messages SET due_at = NOW(6), lease = NULL"                         \
+  " WHERE lease = ? AND due_at IS NOT NULL")                                  \
+                                                                              \
+/* only users that came by a sign-up, that is who have an OTP */              \
+X(OTPREG_SQL_PURGE_USERS,                                                     \
+  "DELETE FROM users WHERE is_active = 0 AND email_verified_at IS NULL"       \
+  "   AND phone_verified_at IS NULL"                                          \
+  "   AND created_at < NOW(6) - INTERVAL 1 DAY"                               \
+  "   AND EXISTS (SELECT 1 FROM otps o WHERE o.user_id = users.id)"           \
+  "   AND NOT EXISTS (SELECT 1 FROM otps o WHERE o.user_id = users.id"        \
+  "                   AND o.expires_at >= NOW(6) - INTERVAL 1 DAY)"           \
+  " LIMIT 1000")                                                              \
+                                                                              \
+X(OTPREG_SQL_PURGE_MESSAGES,                                                  \
+  "DELETE FROM messages WHERE expires_at < NOW(6) - INTERVAL 2 DAY"           \
+  " LIMIT 1000")                                                              \
+                                                                              \
+X(OTPREG_SQL_PURGE_OTPS,                                                      \
+  "DELETE FROM otps WHERE expires_at < NOW(6) - INTERVAL 2 DAY"               \
+  "   AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = otps.user_id"        \
+  "                   AND u.is_active = 0 AND u.email_verified_at IS NULL"    \
+  "                   AND u.phone_verified_at IS NULL)"                       \
+  " LIMIT 1000")
+
+
+#define OTPREG_SQL_NAME(name, text)  name,
+#define OTPREG_SQL_TEXT(name, text)  text,
+
+
+enum {
+    OTPREG_SQL_LIST(OTPREG_SQL_NAME)
+    OTPREG_SQL_COUNT
+};
+
+
+#endif /* _OTPREG_SQL_H_INCLUDED_ */

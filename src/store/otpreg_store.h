@@ -1,0 +1,205 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _OTPREG_STORE_H_INCLUDED_
+#define _OTPREG_STORE_H_INCLUDED_
+
+
+#include "otpreg_db.h"
+#include "otpreg_identity.h"
+#include "otpreg_otp.h"
+#include "otpreg_outcome.h"
+#include "otpreg_password.h"
+
+
+/*
+ * Users, OTPs and the outbox: one function a query or transaction.  Every
+ * function blocks for as long as the timeouts of conf allow, belongs to the
+ * database threads, and uses the connection that its thread keeps for conf.
+ *
+ * What is safe to repeat is repeated here, bounded: deadlocks, lock timeouts,
+ * Galera's certification failures, and a lost connection, whose outcome is
+ * looked up first.  All times are the database's.
+ *
+ * error  [out] OTPREG_DB_ERROR_SIZE bytes: one line for the log, "" if there
+ *              is nothing to say; never a value
+ */
+
+
+#define OTPREG_SCHEMA_VERSION    1
+
+#define OTPREG_SITE_MAX          64
+#define OTPREG_LEASE_MAX         64
+#define OTPREG_TEMPLATE_MAX      16
+#define OTPREG_REASON_MAX        160
+
+#define OTPREG_TEMPLATE_OTP      "otp"      /* the code */
+#define OTPREG_TEMPLATE_TAKEN    "taken"    /* to the owner of the address */
+
+
+/* a message that the caller holds the lease of, or shall hold */
+
+typedef struct {
+    uint8_t             id[OTPREG_ID_LEN];
+    otpreg_otp_t        otp;            /* of a decoy, too */
+    char                template[OTPREG_TEMPLATE_MAX + 1];
+    char                username[OTPREG_USERNAME_MAX + 1];
+    char                lease[OTPREG_LEASE_MAX + 1];
+    unsigned            attempts;       /* this one included */
+    int64_t             expires_in;     /* seconds */
+    bool                obsolete;       /* its code was used already */
+} otpreg_store_message_t;
+
+
+/* how new messages enter the outbox */
+
+typedef struct {
+    const char         *site;
+    const char         *lease;          /* NULL: due at once, for anybody */
+    unsigned            lease_time;     /* seconds */
+} otpreg_store_outbox_t;
+
+
+/* the first of the two: what to write, the second: what became of it */
+
+typedef struct {
+    otpreg_store_outbox_t       outbox;
+    otpreg_username_t           username;
+    otpreg_email_t              email;
+    char                        phc[OTPREG_PHC_SIZE];
+    otpreg_otp_t                otp;            /* id and all, by the caller */
+    uint8_t                     message_id[OTPREG_ID_LEN];
+    unsigned                    lifetime;       /* seconds */
+} otpreg_store_signup_t;
+
+
+typedef struct {
+    bool                        send;           /* message is ours to send */
+    otpreg_store_message_t      message;
+} otpreg_store_queued_t;
+
+
+/*
+ * Write user, OTP and message in one transaction.  An address that has an
+ * owner gets a decoy and, once a day, a message to the owner.
+ *
+ * Returns OTPREG_OK, OTPREG_USERNAME_TAKEN, OTPREG_DATABASE_DOWN, OTPREG_ERROR.
+ */
+otpreg_outcome_t otpreg_store_signup(const otpreg_db_conf_t *conf,
+    const otpreg_store_signup_t *in, otpreg_store_queued_t *out, char *error);
+
+
+typedef struct {
+    uint8_t             id[OTPREG_ID_LEN];
+    uint8_t             attempt[OTPREG_ID_LEN]; /* random, of this attempt */
+    otpreg_purpose_t    purpose;
+    bool                match;                  /* the codes are equal */
+    unsigned            attempts_max;
+} otpreg_store_verify_t;
+
+
+/*
+ * Count an attempt and, when the codes match, consume the OTP and activate its
+ * user: one statement, decided by the database alone.
+ *
+ * left   [out] attempts that are left, after OTPREG_CODE_WRONG
+ *
+ * Returns OTPREG_OK, OTPREG_CODE_WRONG, _SPENT, _EXPIRED, _USED,
+ * OTPREG_ADDRESS_PROVED, OTPREG_USERNAME_PROVED, OTPREG_DATABASE_DOWN or
+ * OTPREG_ERROR.
+ */
+otpreg_outcome_t otpreg_store_verify(const otpreg_db_conf_t *conf,
+    const otpreg_store_verify_t *in, unsigned *left, char *error);
+
+
+typedef struct {
+    otpreg_store_outbox_t       outbox;
+    uint8_t                     id[OTPREG_ID_LEN];      /* of the OTP */
+    uint8_t                     new_id[OTPREG_ID_LEN];  /* of its successor */
+    uint8_t                     message_id[OTPREG_ID_LEN];
+    otpreg_purpose_t            purpose;
+    unsigned                    attempts_max;
+    unsigned                    delay;                  /* seconds */
+    unsigned                    lifetime;               /* seconds */
+    unsigned                    digits;                 /* of a new code */
+    const char                 *key_name;               /* of a new code */
+} otpreg_store_resend_t;
+
+
+typedef struct {
+    otpreg_store_queued_t       queued;
+    otpreg_otp_t                otp;            /* the one that now holds */
+    int64_t                     expires_in;     /* seconds */
+    int64_t                     retry_after;    /* _RESEND_TOO_SOON: seconds */
+} otpreg_store_resent_t;
+
+
+/*
+ * Queue the same code again while it lives, else a new OTP for the same user.
+ *
+ * Returns OTPREG_OK, OTPREG_NO_SIGNUP, OTPREG_CODE_USED,
+ * OTPREG_RESEND_TOO_SOON, OTPREG_DATABASE_DOWN or OTPREG_ERROR.
+ */
+otpreg_outcome_t otpreg_store_resend(const otpreg_db_conf_t *conf,
+    const otpreg_store_resend_t *in, otpreg_store_resent_t *out, char *error);
+
+
+/*
+ * Take up to max due messages under outbox->lease, which must be a new one.
+ * Messages that expired are finished first; *expired counts them.
+ *
+ * n      [out] how many were taken
+ *
+ * Returns OTPREG_OK, OTPREG_DATABASE_DOWN or OTPREG_ERROR.
+ */
+otpreg_outcome_t otpreg_store_claim(const otpreg_db_conf_t *conf,
+    const otpreg_store_outbox_t *outbox, otpreg_store_message_t *messages,
+    unsigned max, unsigned *n, unsigned *expired, char *error);
+
+
+typedef enum {
+    OTPREG_STORE_SENT,
+    OTPREG_STORE_LATER,
+    OTPREG_STORE_GIVEN_UP
+} otpreg_store_fate_t;
+
+
+/*
+ * Say what became of a message whose lease the caller holds.
+ *
+ * delay_ms  [in]  OTPREG_STORE_LATER: when it is due again
+ * reason    [in]  why it was not sent, OTPREG_REASON_MAX bytes at most
+ */
+otpreg_outcome_t otpreg_store_finish(const otpreg_db_conf_t *conf,
+    const otpreg_store_message_t *message, otpreg_store_fate_t fate,
+    unsigned delay_ms, const char *reason, char *error);
+
+
+/*
+ * Give the messages of dead owners back at once.  A lease is "node-pid-n";
+ * dead(pid) is asked for each owner of this node.
+ *
+ * Returns OTPREG_OK with the number of messages in *n, or a failure.
+ */
+otpreg_outcome_t otpreg_store_release(const otpreg_db_conf_t *conf,
+    const char *node, bool (*dead)(long pid), unsigned *n, char *error);
+
+
+/*
+ * Delete what is over: sign-ups that were not verified within a day of their
+ * last code, and the OTPs and messages that expired two days ago.  A bounded
+ * number of rows a call.
+ */
+otpreg_outcome_t otpreg_store_purge(const otpreg_db_conf_t *conf,
+    unsigned *rows, char *error);
+
+
+/* Once in a process before any thread uses the store. */
+bool otpreg_store_init(void);
+
+
+#endif /* _OTPREG_STORE_H_INCLUDED_ */

@@ -1,0 +1,348 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "otpreg_store_run.h"
+
+
+/* leases of dead owners that are looked at in one call */
+#define OTPREG_STORE_LEASES_MAX  256
+
+
+typedef struct {
+    const otpreg_store_outbox_t    *outbox;
+    otpreg_store_message_t         *messages;
+    unsigned                        max;
+    unsigned                        n;
+    unsigned                        expired;
+} otpreg_store_claim_work_t;
+
+
+typedef struct {
+    const otpreg_store_message_t   *message;
+    otpreg_store_fate_t             fate;
+    unsigned                        delay_ms;
+    const char                     *reason;
+} otpreg_store_finish_work_t;
+
+
+typedef struct {
+    const char                     *node;
+    bool                          (*dead)(long pid);
+    unsigned                        n;
+} otpreg_store_release_work_t;
+
+
+static otpreg_db_rc_t otpreg_store_claim_work(otpreg_db_t *db, void *data,
+    bool lost);
+static otpreg_db_rc_t otpreg_store_claimed(otpreg_db_t *db,
+    otpreg_store_claim_work_t *work);
+static otpreg_db_rc_t otpreg_store_finish_work(otpreg_db_t *db, void *data,
+    bool lost);
+static otpreg_db_rc_t otpreg_store_release_work(otpreg_db_t *db, void *data,
+    bool lost);
+static otpreg_db_rc_t otpreg_store_leases(otpreg_db_t *db, const char *node,
+    char (*leases)[OTPREG_LEASE_MAX + 1], unsigned *n);
+static otpreg_db_rc_t otpreg_store_purge_work(otpreg_db_t *db, void *data,
+    bool lost);
+
+
+otpreg_outcome_t
+otpreg_store_claim(const otpreg_db_conf_t *conf,
+    const otpreg_store_outbox_t *outbox, otpreg_store_message_t *messages,
+    unsigned max, unsigned *n, unsigned *expired, char *error)
+{
+    otpreg_outcome_t           outcome;
+    otpreg_store_claim_work_t  work;
+
+    memset(&work, 0, sizeof(otpreg_store_claim_work_t));
+
+    work.outbox = outbox;
+    work.messages = messages;
+    work.max = max;
+
+    outcome = otpreg_store_run(conf, otpreg_store_claim_work, &work, error);
+
+    *n = (outcome == OTPREG_OK) ? work.n : 0;
+    *expired = work.expired;
+
+    return outcome;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
+{
+    otpreg_store_claim_work_t *work = data;
+
+    uint64_t           affected;
+    otpreg_db_rc_t     rc;
+    otpreg_db_param_t  params[4];
+
+    /* after a lost connection the lease may have been taken: look first */
+
+    if (lost) {
+        rc = otpreg_store_claimed(db, work);
+        if (rc != OTPREG_DB_OK || work->n > 0) {
+            return rc;
+        }
+    }
+
+    params[0] = otpreg_store_text(work->outbox->site);
+
+    rc = otpreg_db_exec(db, OTPREG_SQL_EXPIRE, params, &affected, NULL);
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    work->expired += (unsigned) affected;
+
+    params[0] = otpreg_store_int(work->outbox->lease_time);
+    params[1] = otpreg_store_text(work->outbox->lease);
+    params[2] = otpreg_store_text(work->outbox->site);
+    params[3] = otpreg_store_int(work->max);
+
+    rc = otpreg_db_exec(db, OTPREG_SQL_CLAIM, params, &affected, NULL);
+    if (rc != OTPREG_DB_OK || affected == 0) {
+        return rc;
+    }
+
+    return otpreg_store_claimed(db, work);
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_claimed(otpreg_db_t *db, otpreg_store_claim_work_t *work)
+{
+    otpreg_db_rc_t          rc;
+    otpreg_db_param_t       lease;
+    otpreg_db_column_t      columns[12];
+    otpreg_store_message_t  m, *out;
+
+    char  id[OTPREG_ID_LEN + 1], otp_id[OTPREG_ID_LEN + 1];
+
+    work->n = 0;
+    memset(&m, 0, sizeof(otpreg_store_message_t));
+
+    lease = otpreg_store_text(work->outbox->lease);
+
+    columns[0] = otpreg_store_out(id, sizeof(id));
+    columns[1] = otpreg_store_out(m.template, sizeof(m.template));
+    columns[2] = otpreg_store_out_int();
+    columns[3] = otpreg_store_out_int();
+    columns[4] = otpreg_store_out(otp_id, sizeof(otp_id));
+    columns[5] = otpreg_store_out_int();
+    columns[6] = otpreg_store_out_int();
+    columns[7] = otpreg_store_out_int();
+    columns[8] = otpreg_store_out(m.otp.key_name, sizeof(m.otp.key_name));
+    columns[9] = otpreg_store_out(m.otp.address, sizeof(m.otp.address));
+    columns[10] = otpreg_store_out(m.username, sizeof(m.username));
+    columns[11] = otpreg_store_out_int();
+
+    rc = otpreg_db_query(db, OTPREG_SQL_CLAIMED, &lease, columns, 12);
+
+    while (rc == OTPREG_DB_OK && work->n < work->max) {
+        out = &work->messages[work->n++];
+
+        *out = m;
+        memcpy(out->id, id, OTPREG_ID_LEN);
+        memcpy(out->otp.id, otp_id, OTPREG_ID_LEN);
+        out->attempts = (unsigned) columns[2].num;
+        out->expires_in = columns[3].num;
+        out->otp.purpose = (otpreg_purpose_t) columns[5].num;
+        out->otp.channel = (otpreg_channel_t) columns[6].num;
+        out->otp.digits = (unsigned) columns[7].num;
+        out->obsolete = (columns[11].num != 0);
+        snprintf(out->lease, sizeof(out->lease), "%s", work->outbox->lease);
+
+        rc = otpreg_db_next(db, columns, 12);
+    }
+
+    otpreg_db_finish(db);
+
+    return (rc == OTPREG_DB_NONE) ? OTPREG_DB_OK : rc;
+}
+
+
+otpreg_outcome_t
+otpreg_store_finish(const otpreg_db_conf_t *conf,
+    const otpreg_store_message_t *message, otpreg_store_fate_t fate,
+    unsigned delay_ms, const char *reason, char *error)
+{
+    otpreg_store_finish_work_t  work;
+
+    work.message = message;
+    work.fate = fate;
+    work.delay_ms = delay_ms;
+    work.reason = reason;
+
+    return otpreg_store_run(conf, otpreg_store_finish_work, &work, error);
+}
+
+
+/* each of the three statements may be repeated without harm */
+
+static otpreg_db_rc_t
+otpreg_store_finish_work(otpreg_db_t *db, void *data, bool lost)
+{
+    const otpreg_store_finish_work_t *work = data;
+
+    unsigned           n;
+    otpreg_db_param_t  params[4];
+
+    (void) lost;
+
+    n = 0;
+
+    switch (work->fate) {
+
+    case OTPREG_STORE_SENT:
+        params[0] = otpreg_store_id(work->message->id);
+        return otpreg_db_exec(db, OTPREG_SQL_SENT, params, NULL, NULL);
+
+    case OTPREG_STORE_LATER:
+        params[n++] = otpreg_store_int((int64_t) work->delay_ms * 1000);
+        break;
+
+    case OTPREG_STORE_GIVEN_UP:
+        break;
+    }
+
+    params[n++] = otpreg_store_text(work->reason);
+    params[n++] = otpreg_store_id(work->message->id);
+    params[n] = otpreg_store_text(work->message->lease);
+
+    return otpreg_db_exec(db, (work->fate == OTPREG_STORE_LATER)
+                              ? OTPREG_SQL_LATER : OTPREG_SQL_GIVEN_UP,
+                          params, NULL, NULL);
+}
+
+
+otpreg_outcome_t
+otpreg_store_release(const otpreg_db_conf_t *conf, const char *node,
+    bool (*dead)(long pid), unsigned *n, char *error)
+{
+    otpreg_outcome_t             outcome;
+    otpreg_store_release_work_t  work;
+
+    work.node = node;
+    work.dead = dead;
+    work.n = 0;
+
+    outcome = otpreg_store_run(conf, otpreg_store_release_work, &work, error);
+
+    *n = work.n;
+
+    return outcome;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_release_work(otpreg_db_t *db, void *data, bool lost)
+{
+    otpreg_store_release_work_t *work = data;
+
+    char               leases[OTPREG_STORE_LEASES_MAX][OTPREG_LEASE_MAX + 1];
+    unsigned           i, n;
+    uint64_t           affected;
+    otpreg_db_rc_t     rc;
+    otpreg_db_param_t  lease;
+
+    (void) lost;
+
+    rc = otpreg_store_leases(db, work->node, leases, &n);
+
+    for (i = 0; rc == OTPREG_DB_OK && i < n; i++) {
+
+        if (!work->dead(strtol(leases[i] + strlen(work->node) + 1, NULL, 10)))
+        {
+            continue;
+        }
+
+        lease = otpreg_store_text(leases[i]);
+
+        rc = otpreg_db_exec(db, OTPREG_SQL_RELEASE, &lease, &affected, NULL);
+        if (rc == OTPREG_DB_OK) {
+            work->n += (unsigned) affected;
+        }
+    }
+
+    return rc;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_leases(otpreg_db_t *db, const char *node,
+    char (*leases)[OTPREG_LEASE_MAX + 1], unsigned *n)
+{
+    char                pattern[OTPREG_LEASE_MAX + 3];
+    char                lease[OTPREG_LEASE_MAX + 1];
+    otpreg_db_rc_t      rc;
+    otpreg_db_param_t   param;
+    otpreg_db_column_t  column;
+
+    *n = 0;
+
+    snprintf(pattern, sizeof(pattern), "%s-%%", node);
+
+    param = otpreg_store_text(pattern);
+    column = otpreg_store_out(lease, sizeof(lease));
+
+    rc = otpreg_db_query(db, OTPREG_SQL_LEASES, &param, &column, 1);
+
+    while (rc == OTPREG_DB_OK && *n < OTPREG_STORE_LEASES_MAX) {
+        memcpy(leases[(*n)++], lease, sizeof(lease));
+        rc = otpreg_db_next(db, &column, 1);
+    }
+
+    otpreg_db_finish(db);
+
+    return (rc == OTPREG_DB_NONE) ? OTPREG_DB_OK : rc;
+}
+
+
+otpreg_outcome_t
+otpreg_store_purge(const otpreg_db_conf_t *conf, unsigned *rows, char *error)
+{
+    *rows = 0;
+
+    return otpreg_store_run(conf, otpreg_store_purge_work, rows, error);
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_purge_work(otpreg_db_t *db, void *data, bool lost)
+{
+    unsigned *rows = data;
+
+    unsigned        i;
+    uint64_t        affected;
+    otpreg_db_rc_t  rc;
+
+    static const unsigned  sql[] = {
+        OTPREG_SQL_PURGE_MESSAGES,
+        OTPREG_SQL_PURGE_USERS,
+        OTPREG_SQL_PURGE_OTPS
+    };
+
+    (void) lost;
+
+    for (i = 0; i < sizeof(sql) / sizeof(sql[0]); i++) {
+
+        rc = otpreg_db_exec(db, sql[i], NULL, &affected, NULL);
+        if (rc != OTPREG_DB_OK) {
+            return rc;
+        }
+
+        *rows += (unsigned) affected;
+    }
+
+    return OTPREG_DB_OK;
+}

@@ -1,0 +1,286 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#include "otpreg_store_run.h"
+
+
+#define OTPREG_STORE_TRIES       5
+#define OTPREG_STORE_PAUSE_MS    20         /* grows with each try */
+
+/*
+ * For so long after a failed connection a thread fails at once, so that a
+ * dead database does not hold every job for the connect timeout.
+ */
+#define OTPREG_STORE_DOWN_MS     1000
+
+
+/* the connections of one thread, one for each otpreg_database in use */
+
+typedef struct otpreg_store_s  otpreg_store_t;
+
+struct otpreg_store_s {
+    otpreg_db_t                *db;
+    const otpreg_db_conf_t     *conf;
+    int64_t                     down_until_ms;
+    char                        down_error[OTPREG_DB_ERROR_SIZE];
+    otpreg_store_t             *next;
+};
+
+
+static const char *const  otpreg_store_sql[] = {
+    OTPREG_SQL_LIST(OTPREG_SQL_TEXT)
+};
+
+
+static pthread_key_t   otpreg_store_key;
+static pthread_once_t  otpreg_store_once = PTHREAD_ONCE_INIT;
+static bool            otpreg_store_ready;
+
+
+static void otpreg_store_init_once(void);
+static void otpreg_store_thread_exit(void *data);
+static otpreg_store_t *otpreg_store_get(const otpreg_db_conf_t *conf);
+static otpreg_db_rc_t otpreg_store_connect(otpreg_store_t *store);
+static otpreg_db_rc_t otpreg_store_check_schema(otpreg_db_t *db,
+    char *error);
+static int64_t otpreg_store_now_ms(void);
+static void otpreg_store_pause(unsigned try);
+
+
+bool
+otpreg_store_init(void)
+{
+    (void) pthread_once(&otpreg_store_once, otpreg_store_init_once);
+
+    return otpreg_store_ready;
+}
+
+
+static void
+otpreg_store_init_once(void)
+{
+    otpreg_store_ready = otpreg_db_library_init()
+                         && pthread_key_create(&otpreg_store_key,
+                                               otpreg_store_thread_exit)
+                            == 0;
+}
+
+
+static void
+otpreg_store_thread_exit(void *data)
+{
+    otpreg_store_t  *store, *next;
+
+    for (store = data; store != NULL; store = next) {
+        next = store->next;
+        otpreg_db_destroy(store->db);
+        free(store);
+    }
+
+    otpreg_db_thread_end();
+}
+
+
+static otpreg_store_t *
+otpreg_store_get(const otpreg_db_conf_t *conf)
+{
+    otpreg_store_t  *store, *first;
+
+    first = pthread_getspecific(otpreg_store_key);
+
+    for (store = first; store != NULL; store = store->next) {
+        if (store->conf == conf) {
+            return store;
+        }
+    }
+
+    store = calloc(1, sizeof(otpreg_store_t));
+    if (store == NULL) {
+        return NULL;
+    }
+
+    store->db = otpreg_db_create(conf, otpreg_store_sql, OTPREG_SQL_COUNT);
+    if (store->db == NULL) {
+        free(store);
+        return NULL;
+    }
+
+    store->conf = conf;
+    store->next = first;
+
+    if (pthread_setspecific(otpreg_store_key, store) != 0) {
+        otpreg_db_destroy(store->db);
+        free(store);
+        return NULL;
+    }
+
+    return store;
+}
+
+
+otpreg_outcome_t
+otpreg_store_run(const otpreg_db_conf_t *conf, otpreg_store_work_pt work,
+    void *data, char *error)
+{
+    bool             lost;
+    unsigned         try;
+    otpreg_db_rc_t   rc;
+    otpreg_store_t  *store;
+
+    error[0] = '\0';
+
+    store = otpreg_store_get(conf);
+    if (store == NULL) {
+        snprintf(error, OTPREG_DB_ERROR_SIZE, "no memory");
+        return OTPREG_ERROR;
+    }
+
+    lost = false;
+    rc = OTPREG_DB_DOWN;
+
+    for (try = 1; try <= OTPREG_STORE_TRIES; try++) {
+
+        otpreg_db_error_clear(store->db);
+
+        rc = otpreg_store_connect(store);
+        if (rc != OTPREG_DB_OK) {
+            snprintf(error, OTPREG_DB_ERROR_SIZE, "%s", store->down_error);
+            return OTPREG_DATABASE_DOWN;
+        }
+
+        rc = work(store->db, data, lost);
+        if (rc == OTPREG_DB_OK) {
+            return OTPREG_OK;
+        }
+
+        otpreg_db_rollback(store->db);
+
+        if (rc == OTPREG_DB_LOST) {
+            lost = true;
+            continue;
+        }
+
+        if (rc != OTPREG_DB_RETRY && rc != OTPREG_DB_DOWN) {
+            break;
+        }
+
+        otpreg_store_pause(try);
+    }
+
+    snprintf(error, OTPREG_DB_ERROR_SIZE, "%s", otpreg_db_error(store->db));
+
+    return (rc == OTPREG_DB_RETRY || rc == OTPREG_DB_LOST
+            || rc == OTPREG_DB_DOWN)
+           ? OTPREG_DATABASE_DOWN : OTPREG_ERROR;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_connect(otpreg_store_t *store)
+{
+    bool             fresh;
+    otpreg_db_rc_t   rc;
+
+    if (store->down_until_ms > otpreg_store_now_ms()) {
+        return OTPREG_DB_DOWN;
+    }
+
+    rc = otpreg_db_connect(store->db, &fresh);
+
+    snprintf(store->down_error, OTPREG_DB_ERROR_SIZE, "%s",
+             otpreg_db_error(store->db));
+
+    if (rc == OTPREG_DB_OK && fresh) {
+        rc = otpreg_store_check_schema(store->db, store->down_error);
+    }
+
+    if (rc == OTPREG_DB_OK) {
+        store->down_until_ms = 0;
+        return OTPREG_DB_OK;
+    }
+
+    otpreg_db_disconnect(store->db);
+    store->down_until_ms = otpreg_store_now_ms() + OTPREG_STORE_DOWN_MS;
+
+    return OTPREG_DB_DOWN;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_check_schema(otpreg_db_t *db, char *error)
+{
+    otpreg_db_rc_t      rc;
+    otpreg_db_column_t  version;
+
+    version = otpreg_store_out_int();
+
+    rc = otpreg_db_query(db, OTPREG_SQL_SCHEMA_VERSION, NULL, &version, 1);
+
+    if (rc == OTPREG_DB_OK) {
+        otpreg_db_finish(db);
+
+        if (version.num == OTPREG_SCHEMA_VERSION) {
+            return OTPREG_DB_OK;
+        }
+    }
+
+    snprintf(error, OTPREG_DB_ERROR_SIZE,
+             "the schema has version %d, this module needs %d: "
+             "load sql/schema.sql or the missing sql/migrations%s%s",
+             (int) version.num, OTPREG_SCHEMA_VERSION,
+             (rc == OTPREG_DB_OK) ? "" : ": ",
+             (rc == OTPREG_DB_OK) ? "" : otpreg_db_error(db));
+
+    return OTPREG_DB_DOWN;
+}
+
+
+static int64_t
+otpreg_store_now_ms(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+
+/* random, so that two that met do not meet again */
+
+static void
+otpreg_store_pause(unsigned try)
+{
+    uint32_t         ms;
+    struct timespec  ts;
+
+    ms = 1 + randombytes_uniform(OTPREG_STORE_PAUSE_MS * try);
+
+    ts.tv_sec = 0;
+    ts.tv_nsec = (long) ms * 1000000;
+
+    (void) nanosleep(&ts, NULL);
+}
+
+
+otpreg_db_param_t
+otpreg_store_text(const char *text)
+{
+    if (text == NULL) {
+        return (otpreg_db_param_t) { .type = OTPREG_DB_NULL };
+    }
+
+    return otpreg_store_bytes(text, strlen(text));
+}

@@ -1,0 +1,102 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _OTPREG_STORE_RUN_H_INCLUDED_
+#define _OTPREG_STORE_RUN_H_INCLUDED_
+
+
+/*
+ * Inside the store: the connection of the calling thread, and the one place
+ * where work is repeated.
+ */
+
+
+#include "otpreg_sql.h"
+#include "otpreg_store.h"
+
+
+/*
+ * A piece of work on a connection.  It is called again after OTPREG_DB_RETRY
+ * (rolled back) and OTPREG_DB_LOST; after the latter lost is true: the former
+ * call may have been committed.
+ */
+typedef otpreg_db_rc_t (*otpreg_store_work_pt)(otpreg_db_t *db, void *data,
+    bool lost);
+
+
+/*
+ * Returns OTPREG_OK when the work returned OTPREG_DB_OK, else
+ * OTPREG_DATABASE_DOWN or OTPREG_ERROR, with a line in error.
+ */
+otpreg_outcome_t otpreg_store_run(const otpreg_db_conf_t *conf,
+    otpreg_store_work_pt work, void *data, char *error);
+
+
+/* Write a message of an OTP to the outbox, inside the caller's transaction. */
+typedef struct {
+    const otpreg_store_outbox_t    *outbox;
+    const uint8_t                  *id;
+    const otpreg_otp_t             *otp;
+    const char                     *address_key;
+    const char                     *template;
+    const char                     *username;
+    int64_t                         expires_in;     /* seconds */
+} otpreg_store_queue_t;
+
+otpreg_db_rc_t otpreg_store_queue(otpreg_db_t *db,
+    const otpreg_store_queue_t *in, otpreg_store_queued_t *out);
+
+
+/* Write an OTP, inside the caller's transaction; user_id 0 is a decoy's. */
+otpreg_db_rc_t otpreg_store_otp_insert(otpreg_db_t *db,
+    const otpreg_otp_t *otp, const char *address_key, uint64_t user_id,
+    unsigned lifetime);
+
+
+/* placeholders and columns */
+
+static inline otpreg_db_param_t
+otpreg_store_int(int64_t num)
+{
+    return (otpreg_db_param_t) { .type = OTPREG_DB_INT, .num = num };
+}
+
+
+static inline otpreg_db_param_t
+otpreg_store_bytes(const void *data, size_t len)
+{
+    return (otpreg_db_param_t) { .type = OTPREG_DB_BYTES, .data = data,
+                                 .len = len };
+}
+
+
+static inline otpreg_db_param_t
+otpreg_store_id(const uint8_t *id)
+{
+    return otpreg_store_bytes(id, OTPREG_ID_LEN);
+}
+
+
+otpreg_db_param_t otpreg_store_text(const char *text);     /* NULL is NULL */
+
+
+static inline otpreg_db_column_t
+otpreg_store_out_int(void)
+{
+    return (otpreg_db_column_t) { .type = OTPREG_DB_INT };
+}
+
+
+static inline otpreg_db_column_t
+otpreg_store_out(void *data, size_t size)
+{
+    return (otpreg_db_column_t) { .type = OTPREG_DB_BYTES, .data = data,
+                                  .size = size };
+}
+
+
+#endif /* _OTPREG_STORE_RUN_H_INCLUDED_ */

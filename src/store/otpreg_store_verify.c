@@ -1,0 +1,225 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <string.h>
+
+#include "otpreg_store_run.h"
+
+
+typedef struct {
+    const otpreg_store_verify_t    *in;
+    unsigned                        left;
+    otpreg_outcome_t                outcome;
+} otpreg_store_verify_work_t;
+
+
+/* what a row says after an attempt was not admitted, or may have been lost */
+
+typedef struct {
+    unsigned                        attempts;
+    bool                            spent;
+    bool                            expired;
+    bool                            consumed;
+    bool                            ours;       /* the newest attempt */
+    bool                            proved;     /* the user is verified */
+} otpreg_store_verify_state_t;
+
+
+static otpreg_db_rc_t otpreg_store_verify_work(otpreg_db_t *db, void *data,
+    bool lost);
+static otpreg_db_rc_t otpreg_store_verify_attempt(otpreg_db_t *db,
+    const otpreg_store_verify_t *in, uint64_t *affected, uint64_t *attempts);
+static otpreg_db_rc_t otpreg_store_verify_burn(otpreg_db_t *db,
+    otpreg_store_verify_work_t *work);
+static otpreg_db_rc_t otpreg_store_verify_state(otpreg_db_t *db,
+    const otpreg_store_verify_t *in, otpreg_store_verify_state_t *state);
+static otpreg_outcome_t otpreg_store_verify_refused(
+    const otpreg_store_verify_state_t *state);
+static void otpreg_store_verify_wrong(otpreg_store_verify_work_t *work,
+    unsigned attempts);
+
+
+otpreg_outcome_t
+otpreg_store_verify(const otpreg_db_conf_t *conf,
+    const otpreg_store_verify_t *in, unsigned *left, char *error)
+{
+    otpreg_outcome_t            outcome;
+    otpreg_store_verify_work_t  work;
+
+    work.in = in;
+    work.left = 0;
+    work.outcome = OTPREG_ERROR;
+
+    outcome = otpreg_store_run(conf, otpreg_store_verify_work, &work, error);
+
+    *left = work.left;
+
+    return (outcome == OTPREG_OK) ? work.outcome : outcome;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_verify_work(otpreg_db_t *db, void *data, bool lost)
+{
+    otpreg_store_verify_work_t *work = data;
+
+    uint64_t                     affected, attempts;
+    otpreg_db_rc_t               rc;
+    otpreg_store_verify_state_t  state;
+
+    if (lost) {
+        rc = otpreg_store_verify_state(db, work->in, &state);
+        if (rc != OTPREG_DB_OK) {
+            return rc;
+        }
+
+        if (state.ours) {
+            if (state.consumed) {
+                work->outcome = state.proved ? OTPREG_OK
+                                             : OTPREG_ADDRESS_PROVED;
+                return OTPREG_DB_OK;
+            }
+
+            otpreg_store_verify_wrong(work, state.attempts);
+            return OTPREG_DB_OK;
+        }
+    }
+
+    rc = otpreg_store_verify_attempt(db, work->in, &affected, &attempts);
+
+    if (rc == OTPREG_DB_DUPLICATE) {
+        return otpreg_store_verify_burn(db, work);
+    }
+
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    if (affected > 1) {
+        work->outcome = OTPREG_OK;
+        return OTPREG_DB_OK;
+    }
+
+    if (affected == 1) {
+        otpreg_store_verify_wrong(work, (unsigned) attempts);
+        return OTPREG_DB_OK;
+    }
+
+    rc = otpreg_store_verify_state(db, work->in, &state);
+    if (rc == OTPREG_DB_OK) {
+        work->outcome = otpreg_store_verify_refused(&state);
+    }
+
+    return rc;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_verify_attempt(otpreg_db_t *db, const otpreg_store_verify_t *in,
+    uint64_t *affected, uint64_t *attempts)
+{
+    otpreg_db_param_t  params[8];
+
+    params[0] = otpreg_store_id(in->attempt);
+    params[1] = otpreg_store_int(in->match);
+    params[2] = otpreg_store_int(in->match);
+    params[3] = otpreg_store_int(in->match);
+    params[4] = otpreg_store_int(in->match);
+    params[5] = otpreg_store_id(in->id);
+    params[6] = otpreg_store_int(in->purpose);
+    params[7] = otpreg_store_int(in->attempts_max);
+
+    return otpreg_db_exec(db, OTPREG_SQL_VERIFY, params, affected, attempts);
+}
+
+
+/*
+ * The code was right, but its user cannot become an owner any more.  The
+ * statement was rolled back, so the OTP is consumed by a second one.
+ */
+
+static otpreg_db_rc_t
+otpreg_store_verify_burn(otpreg_db_t *db, otpreg_store_verify_work_t *work)
+{
+    otpreg_db_param_t  params[2];
+
+    work->outcome = otpreg_db_key(db, "username_owner")
+                    ? OTPREG_USERNAME_PROVED : OTPREG_ADDRESS_PROVED;
+
+    params[0] = otpreg_store_id(work->in->attempt);
+    params[1] = otpreg_store_id(work->in->id);
+
+    return otpreg_db_exec(db, OTPREG_SQL_OTP_BURN, params, NULL, NULL);
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_verify_state(otpreg_db_t *db, const otpreg_store_verify_t *in,
+    otpreg_store_verify_state_t *state)
+{
+    unsigned            i;
+    otpreg_db_rc_t      rc;
+    otpreg_db_param_t   params[3];
+    otpreg_db_column_t  columns[6];
+
+    params[0] = otpreg_store_int(in->attempts_max);
+    params[1] = otpreg_store_id(in->attempt);
+    params[2] = otpreg_store_id(in->id);
+
+    for (i = 0; i < 6; i++) {
+        columns[i] = otpreg_store_out_int();
+    }
+
+    rc = otpreg_db_query(db, OTPREG_SQL_OTP_STATE, params, columns, 6);
+
+    if (rc == OTPREG_DB_NONE) {
+
+        /* it was purged, or the database was set up anew */
+
+        memset(state, 0, sizeof(otpreg_store_verify_state_t));
+        state->expired = true;
+        return OTPREG_DB_OK;
+    }
+
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    otpreg_db_finish(db);
+
+    state->attempts = (unsigned) columns[0].num;
+    state->spent = (columns[1].num != 0);
+    state->expired = (columns[2].num != 0);
+    state->consumed = (columns[3].num != 0);
+    state->ours = (columns[4].num != 0);
+    state->proved = (columns[5].num != 0);
+
+    return OTPREG_DB_OK;
+}
+
+
+static otpreg_outcome_t
+otpreg_store_verify_refused(const otpreg_store_verify_state_t *state)
+{
+    if (state->consumed || state->proved) {
+        return OTPREG_CODE_USED;
+    }
+
+    return state->spent ? OTPREG_CODE_SPENT : OTPREG_CODE_EXPIRED;
+}
+
+
+static void
+otpreg_store_verify_wrong(otpreg_store_verify_work_t *work, unsigned attempts)
+{
+    unsigned  max;
+
+    max = work->in->attempts_max;
+
+    work->left = (attempts < max) ? max - attempts : 0;
+    work->outcome = work->left ? OTPREG_CODE_WRONG : OTPREG_CODE_SPENT;
+}

@@ -1,0 +1,487 @@
+# The runner itself, with nginx's own modules only: the small one of t/compat,
+# or the original if that is installed.  What passes here under both means the
+# same in both.  At the end, expectations that do not hold must be seen as such.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use OtpReg -nodb, -nosmtp, -nomodule;
+use Test::Nginx::Socket 'no_plan';
+
+our $Ours = $INC{'Test/Nginx/Socket.pm'} =~ m{t/compat/};
+our %Seen;
+
+$ENV{TEST_NGINX_WORD} = 'expanded';
+
+no_long_string();
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+    $block->set_value(http_config => 'map "" $preset { default preset; }')
+        if !defined $block->http_config;
+});
+
+add_response_body_check(sub {
+    my ($block, $body, $index) = @_;
+    push @{ $Seen{$block->name =~ s/.*TEST (\d+).*/$1/sr} }, "$index:$body";
+});
+
+add_test_cleanup_handler(sub { $Seen{cleanups}++ });
+
+run_tests();
+
+is_deeply($Seen{3}, ['0:one', '1:two'], 'a body check for each request');
+cmp_ok($Seen{cleanups}, '>', 20, 'cleanup handlers after each block');
+
+
+# Run other files of blocks in a process of its own; returns the TAP.
+
+sub run_file {
+    my ($data, $code) = @_;
+
+    my $file = test_dir() . '/child.t';
+    spew($file, "use lib 't/lib';\n"
+         . "use OtpReg -nodb, -nosmtp, -nomodule;\n"
+         . "use Test::Nginx::Socket 'no_plan';\n"
+         . "no_shuffle(); $code;\nrun_tests();\n__DATA__\n\n$data");
+
+    local %ENV = %ENV;
+    delete @ENV{grep { /^TEST_NGINX_(?:\w*PORT|SERV\w*)$/ } keys %ENV};
+    $ENV{OTPREG_CLEAN} = 1;
+
+    my $tap = `prove -v '$file' 2>'$file.err'`;
+    return ($tap, $?);
+}
+
+sub blocks_that_hold {
+    return <<'EOD';
+=== patterns of all requests
+--- config
+location /no { deny all; }
+--- request eval
+["GET /no", "GET /"]
+--- error_code eval
+[403, 200]
+--- error_log
+access forbidden by rule
+EOD
+}
+
+sub blocks_that_fail {
+    my @check = (
+        [status    => "--- error_code: 404"],
+        [statuses  => "--- error_code_like: ^5"],
+        [header    => "--- response_headers\nX-Test: no"],
+        [absent    => "--- response_headers\n! X-Test"],
+        [like      => "--- response_headers_like\nX-Test: ye"],
+        [raw       => "--- raw_response_headers_like: X-Other"],
+        [rawnot    => "--- raw_response_headers_unlike: X-Test: yes"],
+        [body      => "--- response_body\nno"],
+        [bodylike  => "--- response_body_like: ^no"],
+        [bodynot   => "--- response_body_unlike: ok"],
+        [filters   => "--- response_body_filters: uc\n--- response_body\nok"],
+        [log       => "--- error_log: never logged"],
+        [nolog     => "--- no_error_log eval: qr/GET .t HTTP/"],
+        [grep      => "--- grep_error_log: GET\n--- grep_error_log_out\n"],
+        [access    => "--- access_log: never logged"],
+        [noaccess  => "--- no_access_log: GET"],
+        [mustdie   => "--- must_die"],
+        [flow      => "--- flow\nis 1, 2, \$block->name . ' - one is two'"],
+        [flowdies  => "--- flow\ndie 'a problem'"],
+        [timeout   => "--- raw_request eval: qq{GET /t HTTP/1.1\\r\\n}\n"
+                      . "--- timeout: 200ms"],
+        # the small runner only
+        [alert     => "--- flow\nlog_line('[alert] 1#1: a fake')"],
+        [emerg     => "--- flow\nlog_line('[emerg] 1#1: a fake')"],
+        [sanitizer => "--- flow\nlog_line('==1==ERROR: AddressSanitizer: x')"],
+        [crash     => "--- flow\nkill 'SEGV', slurp(server_root()"
+                      . " . '/logs/nginx.pid')"],
+    );
+
+    return map { [$_->[0], <<"EOD"] } @check;
+=== $_->[0]
+--- config
+location = /t { add_header X-Test yes; return 200 "ok\\n"; }
+--- request
+GET /t
+$_->[1]
+
+EOD
+}
+
+my ($tap, $status) = run_file(blocks_that_hold(), 'check_accum_error_log()');
+is($status, 0, 'patterns over all requests hold') or diag($tap);
+
+($tap, $status) = run_file(blocks_that_hold(), '');
+isnt($status, 0, 'but not for each request alone');
+
+($tap, $status) = run_file(blocks_that_hold(),
+                           'check_accum_error_log(); repeat_each(3)');
+is(() = $tap =~ /^ok \d/mg, 12, 'repeat_each');
+
+my @fail = blocks_that_fail();
+($tap, $status) = run_file(join('', map { $_->[1] } @fail), <<'EOC');
+sub log_line {
+    open my $log, '>>', server_root() . '/logs/error.log';
+    print $log "2026/01/01 00:00:00 $_[0]\n";
+}
+EOC
+isnt($status, 0, 'a file with failing blocks fails');
+
+for my $name (map { $_->[0] } @fail) {
+    SKIP: {
+        skip("$name: the original only warns", 1)
+            if !$Ours && $name =~ /^(?:alert|emerg|sanitizer|crash)$/;
+        like($tap, qr/^not[ ]ok[ ].*[ ]\Q$name\E(?:[ ]-|$)/mx,
+             "failure seen: $name");
+    }
+}
+
+__DATA__
+
+=== TEST 1: the default page, 200 unless told otherwise
+--- config
+--- request
+GET /
+--- response_body_like: It works!
+
+
+
+=== TEST 2: environment in configuration and files, ports, user_files
+--- http_config
+map $uri $from_http { default $TEST_NGINX_WORD; }
+--- config
+location = /t { return 200 "$from_http $server_port $preset_dir\n"; }
+set $preset_dir $TEST_NGINX_SERVER_ROOT;
+location = /port { return 200 $TEST_NGINX_RAND_PORT_1-$TEST_NGINX_RAND_PORT_1; }
+--- user_files
+>>> a.txt 201412311159
+first $TEST_NGINX_WORD
+>>> sub/b.txt
+second
+--- request eval
+["GET /t", "GET /a.txt", "GET /sub/b.txt", "GET /port"]
+--- response_body eval
+["expanded \$ServerPort \$TEST_NGINX_SERVER_ROOT\n", "first expanded\n",
+ "second\n", qr/^(\d+)-\1$/]
+--- response_headers eval
+["!Last-Modified", "Last-Modified: Wed, 31 Dec 2014 11:59:00 GMT",
+ "Content-Type: text/plain", "Content-Length: 11"]
+
+
+
+=== TEST 3: many requests, many headers, many codes
+--- config
+location = /1 { return 200 one; }
+location = /2 { return 201 two; }
+add_header X-Got $http_x_put always;
+--- request eval
+["GET /1", "POST /2"]
+--- more_headers eval
+["X-Put: a", "X-Put: b"]
+--- error_code eval
+[200, 201]
+--- response_headers eval
+["X-Got: a", "X-Got: b"]
+--- response_body eval
+["one", "two"]
+
+
+
+=== TEST 4: a body is trimmed and measured, no type is sent
+--- config
+location = /t { return 200 "$content_length $http_content_type|$host|$http_connection"; }
+--- request
+# a comment
+POST /t
+name=value&x=1
+
+--- response_body chomp
+14 |localhost|close
+
+
+
+=== TEST 5: lengths and hosts of one's own
+--- config
+location = /t { return 200 "$content_length $host $request_method $server_protocol"; }
+--- request eval
+"PUT /t HTTP/1.0\r\n  ab "
+--- more_headers
+Content-Length: 5
+# Not-Sent: 1
+Host: example.com
+--- response_body chomp
+5 example.com PUT HTTP/1.0
+
+
+
+=== TEST 6: pipelined requests
+--- config
+location = /1 { return 200 "1 $http_connection $connection_requests\n"; }
+location = /2 { return 202 "2 $http_connection $connection_requests\n"; }
+--- pipelined_requests eval
+["GET /1", "GET /2"]
+--- error_code eval
+[200, 202]
+--- response_body eval
+["1 keep-alive 1\n", "2 close 2\n"]
+
+
+
+=== TEST 7: a raw request in packets
+--- config
+location = /t { return 200 "$http_x_long\n"; }
+--- raw_request eval
+["GET /t HTTP/1.1\r\nHost: a\r\n", "X-Long: 1", "2\r\nConnection: close\r\n\r\n"]
+--- raw_request_middle_delay: 0.01
+--- response_body
+12
+--- raw_response_headers_like: ^HTTP/1\.1 200 OK\r\nServer: .*Connection: close\r\n
+--- raw_response_headers_unlike: Transfer-Encoding
+
+
+
+=== TEST 8: a request in packets, with delays
+--- config
+location = /t { proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/back; }
+location = /back { return 200 "$content_length $http_x"; }
+--- request eval
+[["PO", "ST /t\r\n", {value => "ab", delay_before => 0.05}, "cd"]]
+--- more_headers
+X: y
+--- response_body chomp
+4 y
+
+
+
+=== TEST 10: chunked answers and HEAD
+--- config
+ssi on;
+ssi_types text/plain;
+--- user_files
+>>> a.txt
+<!--# echo var="request_method" --> <!--# echo var="preset" -->
+--- request eval
+["GET /a.txt", "HEAD /"]
+--- response_headers eval
+["Transfer-Encoding: chunked", "!X-None"]
+--- response_body eval
+["GET preset\n", ""]
+
+
+
+=== TEST 11: not modified
+--- config
+location = /t { return 304; }
+--- request
+GET /t
+--- error_code: 304
+--- response_body
+
+
+
+=== TEST 12: header patterns are anchored, repeated headers are joined
+--- config
+location = /t {
+    add_header X-One 1;
+    add_header X-One 2;
+    return 200 "a\nb\n";
+}
+--- request
+GET /t
+--- response_headers_like
+x-one: \d, \d
+X-None:
+--- response_body_like: ^a.b$
+--- error_code_like: ^2
+
+
+
+=== TEST 13: body filters
+--- config
+location = /t { return 200 "Abc"; }
+--- request
+GET /t
+--- response_body_filters eval
+['uc', sub { "<$_[0]>" }]
+--- response_body chomp
+<ABC>
+
+
+
+=== TEST 14: body filters by name, and a pattern that must not match
+--- config
+location = /t { return 200 "Abc"; }
+--- request
+GET /t
+--- response_body_filters: lc length
+--- response_body_unlike: abc
+
+
+
+=== TEST 15: error log patterns
+--- config
+location = /no { deny all; }
+--- request
+GET /no
+--- error_code: 403
+--- error_log eval
+[qr/forbidden by \w+, client: 127/, "GET /no"]
+--- no_error_log
+[alert]
+[crit]
+--- grep_error_log eval
+qr/access f\w+/
+--- grep_error_log_out
+access forbidden
+
+
+
+=== TEST 16: the log of a block is its own
+--- config
+--- request
+GET /
+--- no_error_log
+access forbidden by rule
+
+
+
+=== TEST 17: log level, log file
+--- config
+location = /no { deny all; }
+--- log_level: crit
+--- request
+GET /no
+--- error_code: 403
+--- no_error_log
+forbidden
+
+
+
+=== TEST 18: access log
+--- config
+--- request
+GET /?17
+--- access_log eval
+[qr/"GET .\?17 HTTP.1\.1" 200/]
+--- no_access_log
+GET /?16
+
+
+
+=== TEST 19: nginx must not start
+--- config
+no_such_directive on;
+--- must_die
+--- suppress_stderr
+--- error_log
+unknown directive "no_such_directive"
+--- no_error_log
+[alert]
+
+
+
+=== TEST 20: nor with this, by status
+--- main_config
+no_such_main;
+--- config
+--- must_die: 1
+--- suppress_stderr
+--- error_log eval
+[qr/\[emerg\] .*unknown directive "no_such_main" in .*nginx.conf:\d+/]
+
+
+
+=== TEST 21: a client that leaves
+--- config
+--- raw_request eval: "GET / HTTP/1.1\r\nHost: x\r\n"
+--- timeout: 150ms
+--- abort
+--- ignore_response
+--- wait: 0.1
+--- error_log
+client prematurely closed connection
+
+
+
+=== TEST 22: main_config, post_main_config, env
+--- main_config
+worker_rlimit_nofile 900;
+--- post_main_config
+worker_shutdown_timeout 1s;
+--- config
+--- request
+GET /
+
+
+
+=== TEST 23: init and post_setup_server_root
+--- config
+--- post_setup_server_root
+open my $out, '>', "$ENV{TEST_NGINX_SERVER_ROOT}/html/early.txt" or die $!;
+print $out "early";
+--- init
+open my $out, '>', "$ENV{TEST_NGINX_SERVER_ROOT}/html/late.txt" or die $!;
+print $out "late";
+--- request eval
+["GET /early.txt", "GET /late.txt"]
+--- response_body eval
+["early", "late"]
+
+
+
+=== TEST 24: skipped for all versions of nginx
+--- skip_nginx: 3: > 0.5.0
+--- config
+this would not start;
+--- request
+GET /
+
+
+
+=== TEST 25: not skipped
+--- skip_nginx: 3: < 0.5.0: too old
+--- config
+--- request
+GET /
+
+
+
+=== TEST 26: a flow, without and with a request
+--- config
+location = /t { return 202 "$request_method $http_cookie $http_a $content_length $content_type"; }
+location = /c { add_header Set-Cookie "a=b; Path=/"; add_header Set-Cookie "x=; Max-Age=0"; return 204; }
+location = /no { deny all; }
+--- flow
+my $res = http('GET', '/c');
+is $res->{status}, 204, 'status of the flow';
+is scalar(@{ $res->{set_cookie} }), 2, 'two cookies';
+is $res->{cookie}, 'a=b', 'one is kept';
+
+$res = http('POST', '/t', form => { name => 'ä b&' }, cookie => $res->{cookie},
+            headers => { A => 1 });
+is $res->{body}, 'POST a=b 1 18 application/x-www-form-urlencoded', 'sent';
+
+my @res = http_parallel([map { ['GET', '/no?' . $_] } 1 .. 5]);
+is join(' ', map { $_->{status} } @res), '403 403 403 403 403', 'parallel';
+like error_log_text(), qr/GET .no\?5/, 'the log at hand';
+is http('GET', '/', raw => "GET / HTTP/1.0\r\n\r\n")->{status}, 200, 'raw';
+ok !http('GET', '/', port => 1)->{status}, 'nobody there';
+like $block->name, qr/TEST 26/, 'the block at hand';
+--- error_log
+access forbidden by rule
+--- no_error_log
+[alert]
+
+
+
+=== TEST 27: a flow beside a request
+--- config
+location = /t { return 201; }
+--- request
+POST /t
+--- error_code: 201
+--- flow
+is(http('GET', '/t')->{status}, 201, 'flow');

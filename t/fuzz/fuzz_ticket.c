@@ -1,0 +1,130 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <sodium.h>
+
+#include "fuzz.h"
+#include "otpreg_seal.h"
+
+
+/* version, key name, nonce: as otpreg_seal.c has them */
+#define FUZZ_AD_LEN              17
+#define FUZZ_HEAD_LEN            (FUZZ_AD_LEN + 24)
+#define FUZZ_PLAIN_MAX           400
+
+
+static otpreg_keys_t  fuzz_keys;
+
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void) argc;
+    (void) argv;
+
+    if (sodium_init() < 0) {
+        return 1;
+    }
+
+    fuzz_keys.n = 2;
+    strcpy(fuzz_keys.key[0].name, "k0");
+    strcpy(fuzz_keys.key[1].name, "k1");
+    memset(fuzz_keys.key[0].key, 0x11, OTPREG_KEY_LEN);
+    memset(fuzz_keys.key[1].key, 0x22, OTPREG_KEY_LEN);
+
+    return 0;
+}
+
+
+/* A ticket that opened is sound, and seals and opens to the same. */
+
+static void
+fuzz_opened(const otpreg_ticket_t *ticket)
+{
+    char             token[OTPREG_TOKEN_SIZE];
+    size_t           len;
+    otpreg_ticket_t  again;
+
+    fuzz_check(ticket->otp.purpose == OTPREG_PURPOSE_SIGNUP);
+    fuzz_check(ticket->otp.channel == OTPREG_CHANNEL_EMAIL);
+    fuzz_check(ticket->otp.digits >= OTPREG_CODE_DIGITS_MIN
+               && ticket->otp.digits <= OTPREG_CODE_DIGITS_MAX);
+    fuzz_check(otpreg_keys_find(&fuzz_keys, ticket->otp.key_name) != NULL);
+    fuzz_check(strnlen(ticket->otp.address, sizeof(ticket->otp.address))
+               <= OTPREG_OTP_ADDRESS_MAX);
+
+    len = otpreg_ticket_seal(&fuzz_keys, ticket, token);
+    fuzz_check(len < OTPREG_TOKEN_SIZE);
+    fuzz_check(otpreg_ticket_open(&fuzz_keys, fuzz_str(token), &again));
+    fuzz_check(memcmp(ticket, &again, sizeof(again)) == 0);
+}
+
+
+/* Any token: one that opens must be in the corpus, nobody else can make it. */
+
+static void
+fuzz_token(const uint8_t *data, size_t len)
+{
+    uint8_t          *copy;
+    otpreg_ticket_t   ticket;
+
+    copy = fuzz_copy(data, len);
+
+    if (otpreg_ticket_open(&fuzz_keys, (otpreg_str_t) { copy, len }, &ticket)) {
+        fuzz_opened(&ticket);
+
+    } else {
+        fuzz_check(sodium_is_zero((uint8_t *) &ticket, sizeof(ticket)));
+    }
+
+    free(copy);
+}
+
+
+/* Any ticket, properly sealed, to come as far as unpacking it. */
+
+static void
+fuzz_plain(const uint8_t *data, size_t len)
+{
+    char                 token[1024];
+    uint8_t              subkey[32];
+    uint8_t              binary[FUZZ_HEAD_LEN + FUZZ_PLAIN_MAX + 16];
+    otpreg_ticket_t      ticket;
+    unsigned long long   sealed;
+
+    if (len > FUZZ_PLAIN_MAX) {
+        len = FUZZ_PLAIN_MAX;
+    }
+
+    memset(binary, 0, sizeof(binary));
+    binary[0] = 1;
+    memcpy(binary + 1, "k1", 2);
+
+    crypto_kdf_derive_from_key(subkey, sizeof(subkey), 1, "otpregS1",
+                               fuzz_keys.key[1].key);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(binary + FUZZ_HEAD_LEN, &sealed,
+                                               data, len, binary, FUZZ_AD_LEN,
+                                               NULL, binary + FUZZ_AD_LEN,
+                                               subkey);
+
+    sodium_bin2base64(token, sizeof(token), binary, FUZZ_HEAD_LEN + sealed,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+
+    if (otpreg_ticket_open(&fuzz_keys, fuzz_str(token), &ticket)) {
+        fuzz_opened(&ticket);
+    }
+}
+
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    fuzz_token(data, len);
+    fuzz_plain(data, len);
+
+    return 0;
+}

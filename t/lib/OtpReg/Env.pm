@@ -1,0 +1,229 @@
+package OtpReg::Env;
+
+# What every helper of t/lib shares: where the project and the files of this
+# .t process are, free ports, child processes that end with us.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use Cwd ();
+use Fcntl qw(:flock);
+use File::Basename qw(dirname);
+use File::Path qw(make_path remove_tree);
+use IO::Socket::INET;
+use POSIX qw(:sys_wait_h);
+use Test::More ();
+use Time::HiRes qw(sleep time);
+use Exporter 'import';
+
+our @EXPORT_OK = qw(root_dir base_dir test_dir nginx_binary module_path
+                    ld_preload free_port start_process stop_process is_alive
+                    wait_until slurp spew expand_env at_end);
+
+my $Root = Cwd::abs_path(dirname(__FILE__) . '/../../..');
+my $Owner = $$;
+my ($TestDir, @AtEnd, @PortLocks);
+
+sub root_dir { $Root }
+sub base_dir { "$Root/build/t" }
+
+# the directory of this .t process, made at the first call
+
+sub test_dir {
+    return $TestDir if defined $TestDir;
+
+    make_path(base_dir());
+    remove_stale();
+
+    $TestDir = base_dir() . "/$Owner";
+    remove_tree($TestDir);
+    make_path($TestDir);
+    chmod 0755, $TestDir;
+
+    return $TestDir;
+}
+
+# kept after a failure for the one who looks for the cause, for an hour
+
+sub remove_stale {
+    for my $dir (glob(base_dir() . '/*')) {
+        my ($pid) = $dir =~ m{/(\d+)$} or next;
+        my $mtime = (stat $dir)[9] or next;
+
+        next if $pid == $$ || is_alive($pid) || time() - $mtime < 3600;
+        remove_tree($dir, { error => \my $ignored });
+    }
+}
+
+sub nginx_binary {
+    return $ENV{TEST_NGINX_BINARY} if $ENV{TEST_NGINX_BINARY};
+
+    for my $dir (split(/:/, $ENV{PATH} // ''), '/usr/sbin',
+                 '/usr/local/nginx/sbin')
+    {
+        return "$dir/nginx" if -x "$dir/nginx" && -f _;
+    }
+
+    return '/usr/sbin/nginx';
+}
+
+# path of the module to load; '' if it is linked into nginx
+
+sub module_path {
+    my $path = $ENV{OTPREG_MODULE} // "$Root/build/ngx_http_otpreg_module.so";
+
+    return '' if $path eq '';
+    return $path =~ m{^/} ? $path : "$Root/$path";
+}
+
+# what to set before exec of nginx, as Test::Nginx does
+
+sub ld_preload {
+    return grep { defined && length } $ENV{TEST_NGINX_LD_PRELOAD},
+                                      $ENV{LD_PRELOAD};
+}
+
+# A TCP port of 127.0.0.1 that is ours until we exit: below the range the
+# kernel takes for outgoing connections, and locked against other .t processes.
+
+sub free_port {
+    my $dir = '/tmp/otpreg-ports';
+
+    if (!-d $dir) {
+        mkdir $dir;
+        chmod 01777, $dir;
+    }
+
+    for (1 .. 1000) {
+        my $port = 12000 + int rand 20000;
+
+        open my $lock, '>>', "$dir/$port" or next;
+        flock($lock, LOCK_EX | LOCK_NB) or next;
+
+        my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                         LocalPort => $port, Listen => 1,
+                                         ReuseAddr => 1)
+            or next;
+        close $sock;
+
+        push @PortLocks, $lock;
+        return $port;
+    }
+
+    die "no free port found\n";
+}
+
+sub is_alive {
+    my ($pid) = @_;
+    return kill(0, $pid) || $!{EPERM};
+}
+
+# Run a program as our child; it is killed by the kernel if we are killed.
+# Output goes to a file.  Returns the pid.
+
+sub start_process {
+    my ($log, @cmd) = @_;
+
+    state $setpriv = grep { -x "$_/setpriv" } qw(/usr/bin /bin);
+    unshift @cmd, qw(setpriv --pdeathsig KILL) if $setpriv;
+
+    my $pid = fork() // die "fork: $!\n";
+    return $pid if $pid;
+
+    open STDIN, '<', '/dev/null';
+    open STDOUT, '>>', $log;
+    open STDERR, '>>', $log;
+    setpgrp;
+    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE CHLD);
+
+    { no warnings 'exec'; exec @cmd; }
+    print STDERR "exec $cmd[0]: $!\n";
+    POSIX::_exit(127);
+}
+
+# Send a signal and reap; SIGKILL after $seconds.  Returns the wait status.
+
+sub stop_process {
+    my ($pid, $signal, $seconds) = @_;
+
+    kill $signal, $pid;
+
+    my $gone = wait_until(sub { waitpid($pid, WNOHANG) != 0 },
+                          $seconds // 20);
+    return $? if $gone;
+
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    return $?;
+}
+
+# call $code until it is true, at most $seconds; returns what it returned
+
+sub wait_until {
+    my ($code, $seconds, $step) = @_;
+    my $until = time() + ($seconds // 5);
+
+    while (1) {
+        my $result = $code->();
+        return $result if $result || time() >= $until;
+        sleep($step // 0.01);
+    }
+}
+
+sub slurp {
+    my ($path) = @_;
+    open my $in, '<:raw', $path or return;
+    local $/;
+    return scalar(<$in>) // '';
+}
+
+# a reader never sees half a file
+
+sub spew {
+    my ($path, $text, $mode) = @_;
+    open my $out, '>:raw', "$path.$$.tmp" or die "$path: $!\n";
+    chmod $mode, $out if defined $mode;
+    print $out $text;
+    close $out or die "$path: $!\n";
+    rename "$path.$$.tmp", $path or die "$path: $!\n";
+    return $path;
+}
+
+sub expand_env {
+    my ($text, %more) = @_;
+    return '' if !defined $text;
+    $text =~ s{\$(TEST_NGINX_[_A-Z0-9]+)}
+              {$more{$1} // $ENV{$1} // die "no environment $1 defined\n"}ge;
+    return $text;
+}
+
+# $code runs when this .t process ends, the latest registered first
+
+sub at_end {
+    my ($code) = @_;
+    unshift @AtEnd, $code;
+}
+
+# an interrupted .t must still stop its servers
+
+$SIG{$_} //= sub { exit 130 } for qw(INT TERM HUP);
+
+END {
+    if ($$ == $Owner) {
+        local ($?, $!, $@);
+
+        eval { $_->(); 1 } or warn $@ for @AtEnd;
+
+        if (defined $TestDir) {
+            if (Test::More->builder->is_passing || $ENV{OTPREG_CLEAN}) {
+                remove_tree($TestDir, { error => \my $ignored });
+
+            } else {
+                print STDERR "# logs are kept in $TestDir\n";
+            }
+        }
+    }
+}
+
+1;

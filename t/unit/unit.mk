@@ -1,0 +1,111 @@
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Unit tests and fuzzing of what knows nothing of nginx; included by the top
+# Makefile.  t/unit/X_test.c is linked with all of src/core; smtp_test with
+# src/mail too, store_test with src/store.
+
+UNIT_CC ?= $(CC)
+UNIT_ASAN_CC ?= gcc
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(FUZZ_NAMES)
+
+PKG_CONFIG ?= pkg-config
+
+UNIT_PACKAGES = libsodium jansson libidn2 libutf8proc
+UNIT_CPPFLAGS = -D_GNU_SOURCE -Isrc/core -Isrc/mail -Isrc/store -It/unit \
+	$(shell $(PKG_CONFIG) --cflags $(UNIT_PACKAGES))
+UNIT_CFLAGS = -std=c11 -O2 -g -Wall -Wextra -Werror -Wpointer-arith
+UNIT_LIBS = $(shell $(PKG_CONFIG) --libs $(UNIT_PACKAGES))
+UNIT_SANITIZE = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+
+UNIT_MAIL_LIBS = $(shell $(PKG_CONFIG) --libs libcurl)
+UNIT_STORE_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags libmariadb)
+UNIT_STORE_LIBS = $(shell $(PKG_CONFIG) --libs libmariadb)
+
+UNIT_TESTS = $(patsubst t/unit/%.c,%,$(wildcard t/unit/*_test.c))
+UNIT_CORE = $(patsubst src/%.c,%.o,$(wildcard src/core/*.c))
+UNIT_MAIL = $(patsubst src/%.c,%.o,$(wildcard src/mail/*.c))
+UNIT_STORE = $(patsubst src/%.c,%.o,$(wildcard src/store/*.c))
+UNIT_HEADERS = $(wildcard src/core/*.h src/mail/*.h src/store/*.h t/unit/*.h)
+
+FUZZ_NAMES = $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
+
+
+.PHONY: unit unit-asan unit-build unit-asan-build fuzz fuzz-replay
+
+unit-build: $(UNIT_TESTS:%=build/unit/%)
+
+unit: unit-build
+	prove -e '' $(UNIT_TESTS:%=build/unit/%)
+
+unit-asan-build: $(UNIT_TESTS:%=build/unit-asan/%)
+
+unit-asan: unit-asan-build
+	prove -e '' $(UNIT_TESTS:%=build/unit-asan/%)
+
+fuzz-replay: $(FUZZ_NAMES:%=build/unit-asan/fuzz_%)
+	@for name in $(FUZZ_NAMES); do \
+	    build/unit-asan/fuzz_$$name t/fuzz/corpus/$$name || exit 1; \
+	done
+
+# new inputs are kept under build/; what is worth it goes to t/fuzz/corpus
+fuzz: $(FUZZ_NAMES:%=build/fuzz/fuzz_%)
+	@for name in $(FUZZ_TARGETS); do \
+	    mkdir -p build/fuzz/corpus/$$name; \
+	    build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) \
+	        -timeout=5 -print_final_stats=1 -verbosity=0 \
+	        -artifact_prefix=build/fuzz/$$name- \
+	        build/fuzz/corpus/$$name t/fuzz/corpus/$$name || exit 1; \
+	done
+
+
+build/unit/%.o: src/%.c $(UNIT_HEADERS)
+	@mkdir -p $(@D)
+	$(UNIT_CC) $(UNIT_CPPFLAGS) $(UNIT_STORE_CPPFLAGS) $(UNIT_CFLAGS) \
+	    -c -o $@ $<
+
+build/unit-asan/%.o: src/%.c $(UNIT_HEADERS)
+	@mkdir -p $(@D)
+	$(UNIT_ASAN_CC) $(UNIT_CPPFLAGS) $(UNIT_STORE_CPPFLAGS) $(UNIT_CFLAGS) \
+	    $(UNIT_SANITIZE) -c -o $@ $<
+
+build/fuzz/%.o: src/%.c $(UNIT_HEADERS)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) \
+	    -fsanitize=fuzzer-no-link $(UNIT_SANITIZE) -c -o $@ $<
+
+
+build/unit/smtp_test: $(UNIT_MAIL:%=build/unit/%)
+build/unit/smtp_test: UNIT_MORE_LIBS = $(UNIT_MAIL_LIBS)
+build/unit-asan/smtp_test: $(UNIT_MAIL:%=build/unit-asan/%)
+build/unit-asan/smtp_test: UNIT_MORE_LIBS = $(UNIT_MAIL_LIBS)
+
+build/unit/store_test: $(UNIT_STORE:%=build/unit/%)
+build/unit/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS)
+build/unit-asan/store_test: $(UNIT_STORE:%=build/unit-asan/%)
+build/unit-asan/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS)
+
+build/unit/%_test: t/unit/%_test.c $(UNIT_CORE:%=build/unit/%) $(UNIT_HEADERS)
+	$(UNIT_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) -o $@ \
+	    $(filter %.c %.o,$^) $(UNIT_LIBS) $(UNIT_MORE_LIBS)
+
+build/unit-asan/%_test: t/unit/%_test.c $(UNIT_CORE:%=build/unit-asan/%) \
+		$(UNIT_HEADERS)
+	$(UNIT_ASAN_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) $(UNIT_SANITIZE) -o $@ \
+	    $(filter %.c %.o,$^) $(UNIT_LIBS) $(UNIT_MORE_LIBS)
+
+build/unit-asan/fuzz_%: t/fuzz/fuzz_%.c t/fuzz/replay.c t/fuzz/fuzz.h \
+		$(UNIT_CORE:%=build/unit-asan/%)
+	$(UNIT_ASAN_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) $(UNIT_SANITIZE) -o $@ \
+	    $(filter %.c %.o,$^) $(UNIT_LIBS)
+
+build/fuzz/fuzz_%: t/fuzz/fuzz_%.c t/fuzz/fuzz.h $(UNIT_CORE:%=build/fuzz/%)
+	$(FUZZ_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) -fsanitize=fuzzer \
+	    $(UNIT_SANITIZE) -o $@ $(filter %.c %.o,$^) $(UNIT_LIBS)
+
+# make would remove the objects as intermediate files
+.SECONDARY: $(foreach dir,unit unit-asan fuzz,$(UNIT_CORE:%=build/$(dir)/%) \
+	$(UNIT_MAIL:%=build/$(dir)/%) $(UNIT_STORE:%=build/$(dir)/%))
