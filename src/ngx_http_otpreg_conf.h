@@ -13,53 +13,57 @@
 
 
 /*
- * Setters of directives that take more than one plain value, and what is
- * checked when all is known.  Files are read here, by the master.
+ * Setters of directives that take more than one plain value.  Files are read
+ * here, by the master.  Thread: configuration.
  */
 
 
+/* a handler of ours: cmd->offset is its role */
 char *ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* Give a location its handler.  NGX_CONF_OK, or what is wrong. */
+char *ngx_http_otpreg_set_role(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *olcf, ngx_uint_t role,
+    ngx_http_handler_pt handler);
+
+/* in the files of what they set */
 char *ngx_http_otpreg_set_database(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_otpreg_set_smtp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
 char *ngx_http_otpreg_set_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_otpreg_set_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
+char *ngx_http_otpreg_set_site(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_otpreg_set_mail(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_otpreg_set_password_length(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_otpreg_set_password_hash(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_otpreg_set_password_blocklist(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 char *ngx_http_otpreg_set_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_otpreg_set_site(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_otpreg_set_smtp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
-/*
- * Check that a location with a handler has all that it needs, and find or make
- * its service.  NGX_OK, or NGX_ERROR after an [emerg] line.
- */
-ngx_int_t ngx_http_otpreg_complete(ngx_conf_t *cf,
-    ngx_http_otpreg_loc_conf_t *olcf);
+/* bounds of a ngx_conf_set_sec_slot() directive, seconds */
+
+typedef struct {
+    ngx_conf_post_handler_pt    post_handler;   /* _check_time */
+    time_t                      low;
+    time_t                      high;
+} ngx_http_otpreg_time_bounds_t;
+
+char *ngx_http_otpreg_check_time(ngx_conf_t *cf, void *post, void *data);
 
 
-/*
- * Read a file with secrets: refused when others can read it.  The content is
- * NUL-terminated in sodium_malloc()ed memory that is wiped and freed with
- * cf->pool.  NGX_OK or NGX_ERROR after an [emerg] line.
- */
-ngx_int_t ngx_http_otpreg_read_secret(ngx_conf_t *cf, ngx_str_t *name,
-    ngx_str_t *content);
-
-
-/* sodium_malloc() that is freed, and so wiped, with cf->pool */
-void *ngx_http_otpreg_secret_alloc(ngx_conf_t *cf, size_t size);
-
-
-/* Split "name=value".  NGX_OK when value has that name. */
-ngx_int_t ngx_http_otpreg_option(ngx_str_t *arg, const char *name,
+/* Whether arg is "name=..."; then value is what follows. */
+ngx_uint_t ngx_http_otpreg_option(const ngx_str_t *arg, const char *name,
     ngx_str_t *value);
+
+/* Log a parameter with a wrong value, or the name of one that is unknown. */
+char *ngx_http_otpreg_invalid(ngx_conf_t *cf, const ngx_str_t *arg);
+char *ngx_http_otpreg_unknown(ngx_conf_t *cf, const ngx_str_t *arg);
 
 
 #endif /* _NGX_HTTP_OTPREG_CONF_H_INCLUDED_ */

@@ -23,8 +23,8 @@
 #define NGX_HTTP_OTPREG_POLL_TIME     1000      /* ms, and up to a half more */
 #define NGX_HTTP_OTPREG_PURGE_TIME    600       /* seconds */
 
-#define NGX_HTTP_OTPREG_BACKOFF_MIN   2000      /* ms */
-#define NGX_HTTP_OTPREG_BACKOFF_MAX   30000
+#define NGX_HTTP_OTPREG_BACKOFF_MIN   2000U     /* ms */
+#define NGX_HTTP_OTPREG_BACKOFF_MAX   30000U
 #define NGX_HTTP_OTPREG_RETRY_MAX     3600000   /* of a Retry-After */
 
 

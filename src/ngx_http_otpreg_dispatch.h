@@ -10,33 +10,17 @@
 
 
 #include "ngx_http_otpreg_module.h"
+#include "ngx_http_otpreg_service.h"
 
 
 /*
- * The outbox to subrequests.  A service is what the locations of one sign-up
- * share: database, keys, site and couriers.  Its messages are taken from the
+ * The outbox to subrequests.  The messages of a service are taken from the
  * database by every worker of every node; the database is the only queue.
  * Thread: event loop.
  */
 
 
 #define NGX_HTTP_OTPREG_LEASE_TIME  120         /* seconds */
-
-
-struct ngx_http_otpreg_service_s {
-    ngx_http_otpreg_loc_conf_t     *conf;       /* of the first location */
-    ngx_http_conf_ctx_t            *conf_ctx;   /* of its server */
-    ngx_http_otpreg_main_conf_t    *main_conf;
-
-    /* from here on each worker's own */
-
-    ngx_event_t                     poll;
-    ngx_uint_t                      in_flight;  /* messages being sent */
-    time_t                          purge_at;
-    unsigned                        polling:1;
-    unsigned                        released:1;
-    unsigned                        down:1;
-};
 
 
 /* a message on its way, in a pool of its own */

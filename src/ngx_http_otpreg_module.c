@@ -11,6 +11,7 @@
 
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_service.h"
 
 
 #define NGX_HTTP_OTPREG_CSP                                                   \
@@ -27,6 +28,8 @@ static char *ngx_http_otpreg_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static void ngx_http_otpreg_inherit_handler(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *prev, ngx_http_otpreg_loc_conf_t *conf);
 static char *ngx_http_otpreg_merge_value(ngx_conf_t *cf,
     ngx_http_complex_value_t **conf, ngx_http_complex_value_t *prev,
     const char *value);
@@ -39,6 +42,16 @@ static ngx_conf_num_bounds_t  ngx_http_otpreg_code_length_bounds = {
 
 static ngx_conf_num_bounds_t  ngx_http_otpreg_code_attempts_bounds = {
     ngx_conf_check_num_bounds, 1, 100
+};
+
+/* NIST SP 800-63B-4 4.2.1.2: a code by mail lives for a day at most */
+
+static ngx_http_otpreg_time_bounds_t  ngx_http_otpreg_code_lifetime_bounds = {
+    ngx_http_otpreg_check_time, 1, 86400
+};
+
+static ngx_http_otpreg_time_bounds_t  ngx_http_otpreg_resend_delay_bounds = {
+    ngx_http_otpreg_check_time, 0, 3600
 };
 
 
@@ -123,9 +136,9 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
 
     { ngx_string("otpreg_mail"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_str_slot,
+      ngx_http_otpreg_set_mail,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_otpreg_loc_conf_t, mail),
+      0,
       NULL },
 
     { ngx_string("otpreg_mail_text"),
@@ -168,7 +181,7 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       ngx_conf_set_sec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_otpreg_loc_conf_t, code_lifetime),
-      NULL },
+      &ngx_http_otpreg_code_lifetime_bounds },
 
     { ngx_string("otpreg_code_attempts"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -182,7 +195,7 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       ngx_conf_set_sec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_otpreg_loc_conf_t, resend_delay),
-      NULL },
+      &ngx_http_otpreg_resend_delay_bounds },
 
     { ngx_string("otpreg_password_length"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
@@ -193,7 +206,7 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
 
     { ngx_string("otpreg_password_blocklist"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_otpreg_set_blocklist,
+      ngx_http_otpreg_set_password_blocklist,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -386,6 +399,8 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     olcf->role = NGX_HTTP_OTPREG_NONE;
+     *     olcf->handler = NULL;
+     *     olcf->page = NULL;
      *     olcf->site = olcf->mail = { 0, NULL };
      *     olcf->service = NULL;
      */
@@ -395,7 +410,6 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    olcf->page = NGX_CONF_UNSET_PTR;
     olcf->register_uri = NGX_CONF_UNSET_PTR;
     olcf->verify_uri = NGX_CONF_UNSET_PTR;
     olcf->resend_uri = NGX_CONF_UNSET_PTR;
@@ -427,6 +441,8 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_otpreg_loc_conf_t *prev = parent;
     ngx_http_otpreg_loc_conf_t *conf = child;
 
+    ngx_http_otpreg_inherit_handler(cf, prev, conf);
+
     if (ngx_http_otpreg_merge_value(cf, &conf->register_uri,
                                     prev->register_uri, "/register")
         || ngx_http_otpreg_merge_value(cf, &conf->verify_uri,
@@ -441,7 +457,6 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    ngx_conf_merge_ptr_value(conf->page, prev->page, NULL);
     ngx_conf_merge_ptr_value(conf->database, prev->database, NULL);
     ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
     ngx_conf_merge_str_value(conf->site, prev->site, "default");
@@ -461,11 +476,37 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->cookie_secure, prev->cookie_secure, 1);
     ngx_conf_merge_ptr_value(conf->smtp, prev->smtp, NULL);
 
-    if (ngx_http_otpreg_complete(cf, conf) != NGX_OK) {
+    if (ngx_http_otpreg_service_complete(cf, conf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* "if" and "limit_except" are locations of their own to nginx */
+
+static void
+ngx_http_otpreg_inherit_handler(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *prev, ngx_http_otpreg_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (!clcf->noname || clcf->handler != NULL
+        || prev->role == NGX_HTTP_OTPREG_NONE)
+    {
+        return;
+    }
+
+    clcf->handler = prev->handler;
+
+    conf->handler = prev->handler;
+    conf->role = prev->role;
+    conf->page = prev->page;
+    conf->file = prev->file;
+    conf->line = prev->line;
 }
 
 

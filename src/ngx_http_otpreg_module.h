@@ -68,7 +68,8 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t                  role;
-    u_char                     *file;       /* of the role's directive */
+    ngx_http_handler_pt         handler;
+    u_char                     *file;       /* of the handler's directive */
     ngx_uint_t                  line;
 
     ngx_http_complex_value_t   *page;
@@ -137,6 +138,19 @@ static ngx_inline otpreg_str_t
 ngx_http_otpreg_str(const ngx_str_t *s)
 {
     return (otpreg_str_t) { s->data, s->len };
+}
+
+
+/* Unix milliseconds, for the order of ids only */
+
+static ngx_inline uint64_t
+ngx_http_otpreg_now_ms(void)
+{
+    ngx_time_t  *tp;
+
+    tp = ngx_timeofday();
+
+    return (uint64_t) tp->sec * 1000 + tp->msec;
 }
 
 

@@ -302,7 +302,7 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     ctx = ngx_http_otpreg_get_ctx(r);
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
-    now_ms = (uint64_t) ngx_time() * 1000 + ngx_timeofday()->msec;
+    now_ms = ngx_http_otpreg_now_ms();
 
     otp = &s->in.otp;
     otpreg_id_make(now_ms, otp->id);

@@ -110,7 +110,7 @@ ngx_http_otpreg_resend_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         return NULL;
     }
 
-    now_ms = (uint64_t) ngx_time() * 1000 + ngx_timeofday()->msec;
+    now_ms = ngx_http_otpreg_now_ms();
 
     a->service = olcf->service;
     a->database = olcf->database;

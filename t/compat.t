@@ -1,3 +1,8 @@
+#!/usr/bin/perl
+
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # The runner itself, with nginx's own modules only: the small one of t/compat,
 # or the original if that is installed.  What passes here under both means the
 # same in both.  At the end, expectations that do not hold must be seen as such.
@@ -464,7 +469,7 @@ $res = http('POST', '/t', form => { name => 'ä b&' }, cookie => $res->{cookie},
             headers => { A => 1 });
 is $res->{body}, 'POST a=b 1 18 application/x-www-form-urlencoded', 'sent';
 
-my @res = http_parallel([map { ['GET', '/no?' . $_] } 1 .. 5]);
+my @res = http_many([map { ['GET', '/no?' . $_] } 1 .. 5]);
 is join(' ', map { $_->{status} } @res), '403 403 403 403 403', 'parallel';
 like error_log_text(), qr/GET .no\?5/, 'the log at hand';
 is http('GET', '/', raw => "GET / HTTP/1.0\r\n\r\n")->{status}, 200, 'raw';

@@ -1,9 +1,9 @@
 // Comfort only: every page works without it.
 
-const status = document.createElement('p');
-status.className = 'unseen';
-status.setAttribute('role', 'status');
-document.querySelector('main').append(status);
+const live = document.createElement('p');
+live.className = 'unseen';
+live.setAttribute('role', 'status');
+document.querySelector('main').append(live);
 
 
 // A button beside each password shows and hides it.
@@ -21,7 +21,7 @@ for (const input of document.querySelectorAll('input[type=password]')) {
   button.setAttribute('aria-controls', input.id);
   button.addEventListener('click', () => {
     show(input.type === 'password');
-    status.textContent = input.type === 'text' ? 'The password is visible.' : 'The password is hidden.';
+    live.textContent = input.type === 'text' ? 'The password is visible.' : 'The password is hidden.';
   });
 
   // A visible password would be kept by the browser as ordinary text.
@@ -70,11 +70,12 @@ if (seconds > 0) {
     clearInterval(timer);
     button.disabled = false;
     wait.textContent = '';
-    status.textContent = 'You can have the code sent again now.';
+    live.textContent = 'You can have the code sent again now.';
   };
 
   const timer = setInterval(tick, 1000);
   button.disabled = true;
+  tick();
 }
 
 
@@ -82,15 +83,18 @@ if (seconds > 0) {
 
 for (const form of document.querySelectorAll('form')) {
   const button = form.querySelector('button:not([type=button])');
+  const free = () => button.removeAttribute('aria-disabled');
 
   form.addEventListener('submit', (event) => {
     if (button.hasAttribute('aria-disabled')) {
       event.preventDefault();
+      return;
     }
 
     button.setAttribute('aria-disabled', 'true');
+    setTimeout(free, 15000);
   });
 
   // Back from the next page: it may be sent again.
-  addEventListener('pageshow', () => button.removeAttribute('aria-disabled'));
+  addEventListener('pageshow', free);
 }

@@ -17,14 +17,6 @@
                                sodium_base64_VARIANT_ORIGINAL) - 1)
 
 
-static bool
-otpreg_keys_is_name_char(uint8_t ch)
-{
-    return (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z')
-           || (ch >= '0' && ch <= '9') || ch == '_' || ch == '-';
-}
-
-
 /* Take the name off the line; NULL, or what is wrong with it. */
 
 static const char *
@@ -34,7 +26,7 @@ otpreg_keys_parse_name(otpreg_str_t *line, char name[OTPREG_KEY_NAME_MAX + 1])
 
     len = 0;
 
-    while (len < line->len && otpreg_keys_is_name_char(line->data[len])) {
+    while (len < line->len && otpreg_str_alnum_or(line->data[len], "_-")) {
         len++;
     }
 

@@ -13,9 +13,7 @@
 static bool
 otpreg_media_is_tchar(uint8_t ch)
 {
-    return (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z')
-           || (ch >= '0' && ch <= '9')
-           || (ch != '\0' && strchr("!#$%&'*+-.^_`|~", ch) != NULL);
+    return otpreg_str_alnum_or(ch, "!#$%&'*+-.^_`|~");
 }
 
 

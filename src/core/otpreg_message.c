@@ -340,4 +340,3 @@ otpreg_message_json(const otpreg_message_member_t *members, unsigned n,
 
     return out;
 }
-

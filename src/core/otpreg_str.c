@@ -84,23 +84,32 @@ otpreg_str_is_ascii(otpreg_str_t in)
 
 
 bool
+otpreg_str_alnum_or(uint8_t ch, const char *also)
+{
+    return (ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z')
+           || (ch >= '0' && ch <= '9')
+           || (ch != '\0' && strchr(also, ch) != NULL);
+}
+
+
+char
+otpreg_str_lower(uint8_t ch)
+{
+    return (char) (ch >= 'A' && ch <= 'Z' ? ch | 0x20 : ch);
+}
+
+
+bool
 otpreg_str_equal_nocase(otpreg_str_t in, const char *lower)
 {
-    size_t   i;
-    uint8_t  ch;
+    size_t  i;
 
     if (in.len != strlen(lower)) {
         return false;
     }
 
     for (i = 0; i < in.len; i++) {
-        ch = in.data[i];
-
-        if (ch >= 'A' && ch <= 'Z') {
-            ch |= 0x20;
-        }
-
-        if (ch != (uint8_t) lower[i]) {
+        if (otpreg_str_lower(in.data[i]) != lower[i]) {
             return false;
         }
     }

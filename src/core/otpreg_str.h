@@ -43,6 +43,17 @@ bool otpreg_str_line(otpreg_str_t *rest, otpreg_str_t *line);
 bool otpreg_str_is_ascii(otpreg_str_t in);
 
 
+/*
+ * Whether a byte is an ASCII letter, a digit or one of the others, which are
+ * ASCII too.  A NUL never is.
+ */
+bool otpreg_str_alnum_or(uint8_t ch, const char *also);
+
+
+/* An ASCII letter in lower case, any other byte as it is. */
+char otpreg_str_lower(uint8_t ch);
+
+
 /* Whether both are the same but for the case of ASCII letters. */
 bool otpreg_str_equal_nocase(otpreg_str_t in, const char *lower);
 

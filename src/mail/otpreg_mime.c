@@ -196,6 +196,10 @@ otpreg_mime_from(const char *from)
         return NULL;
     }
 
+    /* nothing, should there be no way to encode it */
+
+    out[0] = '\0';
+
     otpreg_mime_name(from, len, out, size);
 
     /* folded, so that a line with an encoded word stays within 76 */
@@ -392,4 +396,3 @@ otpreg_mime_body(CURL *easy, const otpreg_mail_t *mail)
 
     return mime;
 }
-

@@ -44,4 +44,3 @@ curl_mime *otpreg_mime_body(CURL *easy, const otpreg_mail_t *mail);
 
 
 #endif /* _OTPREG_MIME_H_INCLUDED_ */
-

@@ -308,4 +308,3 @@ otpreg_smtp_exit(void)
         otpreg_smtp_process.ready = false;
     }
 }
-

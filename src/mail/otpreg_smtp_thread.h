@@ -38,4 +38,3 @@ bool otpreg_smtp_thread_attach(otpreg_smtp_thread_t *thread, CURL *easy,
 
 
 #endif /* _OTPREG_SMTP_THREAD_H_INCLUDED_ */
-

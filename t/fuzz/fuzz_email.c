@@ -24,7 +24,8 @@ fuzz_sound(const char *address)
     fuzz_check(strchr(at, '.') != NULL && at[1] != '.');
 
     for (p = address; *p != '\0'; p++) {
-        fuzz_check(*p > ' ' && *p < 0x7f && strchr("<>()[]\\,;:\"", *p) == NULL);
+        fuzz_check(*p > ' ' && *p < 0x7f);
+        fuzz_check(strchr("<>()[]\\,;:\"", *p) == NULL);
         fuzz_check(p[0] != '.' || (p[1] != '.' && p[1] != '@' && p[1] != '\0'));
         fuzz_check(p < at || *p == '@' || *p == '-' || *p == '.'
                    || (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z'));

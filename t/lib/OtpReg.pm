@@ -1,5 +1,8 @@
 package OtpReg;
 
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # What the .t files stand on.
 #
 #     use lib 't/lib';
@@ -29,6 +32,15 @@ package OtpReg;
 #                           so that .t files may run side by side (prove -j)
 #     TEST_NGINX_LOAD_MODULES, TEST_NGINX_BINARY  (see OTPREG_MODULE below)
 #
+# and it exports what OtpReg::DB, OtpReg::HTTP and OtpReg::SMTP export (see there)
+# and
+#
+# default_main_config()  default_http_config()  default_config()
+# key_file($path, @ids)   write a key file; the first id seals
+# test_dir()              TEST_NGINX_TEST_DIR
+# error_log_text()        the error log of the block that runs
+# wait_until($code, $seconds, $step)   slurp($path)   spew($path, $text, $mode)
+#
 # Options:  use OtpReg -nodb;  -nosmtp;  -nomodule (nginx without our module);
 # -plain (a Test::More file without Test::Nginx, see OtpReg::Nginx);  -tcp (the
 # database also listens on TEST_NGINX_DB_PORT);  db_args => [...].
@@ -57,7 +69,7 @@ use warnings;
 use MIME::Base64 qw(encode_base64);
 use OtpReg::DB;
 use OtpReg::Env qw(root_dir test_dir nginx_binary module_path free_port
-                   wait_until slurp spew);
+                   is_alive wait_until slurp spew at_end);
 use OtpReg::HTTP;
 use OtpReg::SMTP;
 
@@ -114,6 +126,8 @@ sub setup_runner {
     $ENV{TEST_NGINX_SERVER_PORT} ||= $ENV{TEST_NGINX_PORT};
     $ENV{TEST_NGINX_SERVROOT} ||= test_dir() . '/servroot';
 
+    at_end(\&kill_leftover);    # before the original is loaded: after its END
+
     push @INC, root_dir() . '/t/compat'
         if !grep { !ref && -f "$_/Test/Nginx/Socket.pm" } @INC;
 
@@ -126,6 +140,19 @@ sub setup_runner {
 
     Test::Nginx::Socket->can('add_block_preprocessor')->(\&prepare_block);
     Test::Nginx::Socket->can('add_response_body_check')->(\&check_body);
+}
+
+# The original's nginx is a daemon, and an interruption may come when it does
+# not know it yet.
+
+sub kill_leftover {
+    my ($pid) = (slurp("$ENV{TEST_NGINX_SERVROOT}/logs/nginx.pid") // '')
+                =~ /^(\d+)$/ or return;
+    my $command = slurp("/proc/$pid/cmdline") // '';
+
+    return if index($command, $ENV{TEST_NGINX_SERVROOT}) < 0;
+    kill 'TERM', $pid;
+    wait_until(sub { !is_alive($pid) }, 3) or kill 'KILL', $pid;
 }
 
 sub prepare_block {

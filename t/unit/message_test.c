@@ -369,4 +369,3 @@ main(void)
 
     return tap_done();
 }
-

@@ -140,7 +140,8 @@ seal_test_altered(const otpreg_keys_t *keys)
     }
 
     tap_is((long long) opened, 0, "none of %zu altered tokens opens", tried);
-    tap_is((long long) zeroed, (long long) tried, "each leaves a zeroed ticket");
+    tap_is((long long) zeroed, (long long) tried,
+           "each leaves a zeroed ticket");
 
     cut.data = (uint8_t *) token;
 

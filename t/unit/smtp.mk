@@ -1,31 +1,34 @@
-# The mail part against servers: smtp.t drives smtp_send, built here.
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# src/mail against SMTP servers on 127.0.0.1: smtp.t drives smtp_send.
+# Included by the top Makefile after unit.mk, whose variables and objects it
+# uses; smtp.t, run by hand, makes smtp_send with this file alone.
 #
-# Debian packages: libcurl4-openssl-dev libsodium-dev libjansson-dev
-# libutf8proc-dev openssl perl, python3 python3-aiosmtpd (always called as
-# /usr/bin/python3).
+# Needs openssl, and aiosmtpd for /usr/bin/python3 (python3-aiosmtpd).
 
-SMTP_SRCS = t/unit/smtp_send.c src/mail/otpreg_smtp.c \
-	src/mail/otpreg_smtp_thread.c src/mail/otpreg_mime.c \
-	src/core/otpreg_message.c src/core/otpreg_str.c
-SMTP_DEPS = $(SMTP_SRCS) src/mail/otpreg_smtp.h src/mail/otpreg_mime.h \
-	src/mail/otpreg_smtp_thread.h src/core/otpreg_message.h \
-	src/core/otpreg_str.h t/unit/smtp.mk
-SMTP_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror \
-	-Wpointer-arith -Isrc/core -Isrc/mail
-SMTP_LIBS = -lcurl -lsodium -ljansson -lutf8proc -lpthread
+ifndef UNIT_MAIL
+include t/unit/unit.mk
+endif
 
-.PHONY: unit-smtp
 
-unit-smtp: build/unit/smtp_send build/unit-asan/smtp_send
+.PHONY: unit-smtp unit-smtp-plain unit-smtp-asan
+
+unit-smtp: unit-smtp-plain unit-smtp-asan
+
+unit-smtp-plain: build/unit/smtp_send
 	SMTP_SEND=build/unit/smtp_send prove t/unit/smtp.t
+
+unit-smtp-asan: build/unit-asan/smtp_send
 	SMTP_SEND=build/unit-asan/smtp_send prove t/unit/smtp.t
 
-build/unit/smtp_send: $(SMTP_DEPS)
-	@mkdir -p $(@D)
-	$(CC) $(SMTP_CFLAGS) -o $@ $(SMTP_SRCS) $(SMTP_LIBS)
 
-build/unit-asan/smtp_send: $(SMTP_DEPS)
-	@mkdir -p $(@D)
-	gcc $(SMTP_CFLAGS) -fsanitize=address,undefined \
-		-fno-sanitize-recover=all -fno-omit-frame-pointer \
-		-o $@ $(SMTP_SRCS) $(SMTP_LIBS)
+build/unit/smtp_send: t/unit/smtp_send.c $(UNIT_MAIL:%=build/unit/%) \
+		$(UNIT_CORE:%=build/unit/%) $(UNIT_HEADERS)
+	$(UNIT_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) -pthread -o $@ \
+	    $(filter %.c %.o,$^) $(UNIT_MAIL_LIBS) $(UNIT_LIBS)
+
+build/unit-asan/smtp_send: t/unit/smtp_send.c $(UNIT_MAIL:%=build/unit-asan/%) \
+		$(UNIT_CORE:%=build/unit-asan/%) $(UNIT_HEADERS)
+	$(UNIT_ASAN_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) $(UNIT_SANITIZE) \
+	    -pthread -o $@ $(filter %.c %.o,$^) $(UNIT_MAIL_LIBS) $(UNIT_LIBS)

@@ -4,7 +4,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 # otpreg_smtp_send() against aiosmtpd (smtp_server.py) and against a server
-# that misbehaves (smtp_stub.py).  SMTP_SEND is the binary to test.
+# that misbehaves (smtp_stub.py).  SMTP_SEND is the binary to test, by default
+# build/unit/smtp_send, which is made when needed.
 
 use strict;
 use warnings;
@@ -19,7 +20,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $here = dirname(__FILE__);
-my $send = $ENV{SMTP_SEND} // "$here/../../build/unit/smtp_send";
+my $send = $ENV{SMTP_SEND} // make_send();
 my $dir = File::Temp->newdir('smtp-XXXXXX', TMPDIR => 1);
 
 # commands may be slower under a sanitizer or valgrind
@@ -38,6 +39,20 @@ END {
     }
 
     $? = $status;
+}
+
+
+sub make_send {
+    my $top = "$here/../..";
+    my $made = 'build/unit/smtp_send';
+
+    local %ENV = %ENV;
+    delete @ENV{qw(MAKEFLAGS MAKELEVEL MFLAGS)};
+
+    system("make -s -C $top -f t/unit/smtp.mk $made 1>&2") == 0
+        or BAIL_OUT("cannot make $made");
+
+    return "$top/$made";
 }
 
 
@@ -276,7 +291,8 @@ later('TLS spoken to a plain port',
 my (%plain) = %mail;
 delete $plain{html_file};
 ($mails, $more) = send_mail(%plain, %auth, url => $tls{url}, starttls => 1,
-                            ca => $tls{ca}, from => 'Bank, "B" <b@example.com>');
+                            ca => $tls{ca},
+                            from => 'Bank, "B" <b@example.com>');
 is($mails->[0][0], 'SENT', 'text only: sent');
 @got = received();
 is_deeply([map { $_->[0] } @{ $got[0]{parts} }], ['text/plain'],
@@ -414,7 +430,8 @@ my @cases = (
     ['hang on a reused connection', ['MAIL@2=hang'], [count => 2, @hang],
      ['SENT', 'LATER'], 250, 2.5],
 
-    (map { ["abort at $_", ["$_=hang"], [abort => 500], ['ABORTED'], undef, 2.5] }
+    (map { ["abort at $_", ["$_=hang"], [abort => 500], ['ABORTED'], undef,
+            2.5] }
          qw(GREETING EHLO RCPT END)),
     ['abort before', [], [abort => 0, count => 2, pause => 300],
      [undef, 'ABORTED'], undef, 1],
@@ -446,7 +463,8 @@ for my $case (@cases) {
         }
     }
 
-    cmp_ok($more->{end} // 99999, '<', 500 * $slow, "$name: milliseconds to end");
+    cmp_ok($more->{end} // 99999, '<', 500 * $slow,
+           "$name: milliseconds to end");
 
     if (defined $pattern) {
         is(scalar(grep { /$pattern/ } lines('log')), $times,

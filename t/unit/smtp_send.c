@@ -370,4 +370,3 @@ main(int argc, char **argv)
 
     return 0;
 }
-

@@ -8,9 +8,9 @@
 #     smtp_server.py DIR MODE USER PASSWORD
 #
 # MODE is starttls (required, as is AUTH), smtps (AUTH required, LOGIN only) or
-# plain (no STARTTLS, no AUTH).  DIR has server.crt and server.key.  Prints the port.
-# Each mail becomes a line of JSON in DIR/mails: its envelope and what Python's
-# parser makes of it.
+# plain (no STARTTLS, no AUTH).  DIR has server.crt and server.key.  Prints the
+# port.  Each mail becomes a line of JSON in DIR/mails: its envelope and what
+# Python's parser makes of it.
 
 import asyncio
 import json

@@ -60,6 +60,23 @@ str_test_line(void)
 }
 
 
+/* how many of all bytes are letters, digits or in the string */
+
+static unsigned
+str_test_bytes(const char *also)
+{
+    unsigned  ch, n;
+
+    n = 0;
+
+    for (ch = 0; ch < 256; ch++) {
+        n += otpreg_str_alnum_or((uint8_t) ch, also);
+    }
+
+    return n;
+}
+
+
 int
 main(void)
 {
@@ -68,6 +85,16 @@ main(void)
 
     tap_ok(otpreg_str_is_ascii(S("\0a\x7f")), "ASCII");
     tap_ok(!otpreg_str_is_ascii(S("a\x80")), "not ASCII");
+
+    tap_is(str_test_bytes("_."), 26 + 26 + 10 + 2,
+           "letters, digits and two others, no NUL and nothing beyond ASCII");
+    tap_is(str_test_bytes(""), 26 + 26 + 10, "letters and digits");
+
+    tap_ok(otpreg_str_lower('A') == 'a' && otpreg_str_lower('Z') == 'z',
+           "lower case");
+    tap_ok(otpreg_str_lower('@') == '@' && otpreg_str_lower('[') == '['
+           && (uint8_t) otpreg_str_lower(0xc4) == 0xc4,
+           "lower case of what is no letter");
 
     tap_ok(otpreg_str_equal_nocase(S("UTF-8"), "utf-8"), "case is ignored");
     tap_ok(!otpreg_str_equal_nocase(S("utf-"), "utf-8"), "shorter differs");

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 # Unit tests and fuzzing of what knows nothing of nginx; included by the top
-# Makefile.  t/unit/X_test.c is linked with all of src/core; smtp_test with
-# src/mail too, store_test with src/store.
+# Makefile.  t/unit/X_test.c is linked with all of src/core, store_test with
+# src/store too; for src/mail see smtp.mk.
 
 UNIT_CC ?= $(CC)
 UNIT_ASAN_CC ?= gcc
@@ -77,11 +77,6 @@ build/fuzz/%.o: src/%.c $(UNIT_HEADERS)
 	$(FUZZ_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) \
 	    -fsanitize=fuzzer-no-link $(UNIT_SANITIZE) -c -o $@ $<
 
-
-build/unit/smtp_test: $(UNIT_MAIL:%=build/unit/%)
-build/unit/smtp_test: UNIT_MORE_LIBS = $(UNIT_MAIL_LIBS)
-build/unit-asan/smtp_test: $(UNIT_MAIL:%=build/unit-asan/%)
-build/unit-asan/smtp_test: UNIT_MORE_LIBS = $(UNIT_MAIL_LIBS)
 
 build/unit/store_test: $(UNIT_STORE:%=build/unit/%)
 build/unit/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS)

@@ -1,24 +1,45 @@
 package OtpReg::DB;
 
-# A private mariadbd for one .t process: own data directory (a copy of a
-# template that is made once), own socket, killed when the process ends.
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# A private mariadbd for one .t process: own data directory (a copy of
+# build/t/template, which is made once and has sql/schema.sql loaded), own
+# socket, killed when the process ends.  "use OtpReg" starts it; it exports
+#
+# sql($statements, $database)     run as root, in "otpreg" unless told; rows as
+#                                 array references, in scalar context the first
+#                                 column of the first row; dies with the
+#                                 server's message
+# sql_file($path, $database)      run a file; returns the raw output
+# db_start(@args)                 after db_stop() or db_kill(), on the same
+#                                 data; arguments for mariadbd, this time only
+# db_stop()                       a clean shutdown
+# db_kill()                       a crash; what was committed is there again
+#                                 after db_start()
+# db_freeze()  db_thaw()          it accepts connections but answers nothing
+# db_running()                    its pid, or undef
+# db_reset()                      empty all tables but the schema version's
+# db_log()                        what mariadbd wrote so far
 
 use v5.10.1;
 use strict;
 use warnings;
 
+use Digest::MD5 qw(md5_hex);
 use Fcntl qw(:flock);
-use File::Path qw(remove_tree);
+use File::Path qw(make_path remove_tree);
 use File::Temp ();
 use IO::Socket::UNIX;
+use POSIX qw(:sys_wait_h);
 use OtpReg::Env qw(root_dir base_dir test_dir free_port start_process
-                   stop_process wait_until slurp at_end);
+                   stop_process wait_until slurp spew at_end);
 use Exporter 'import';
 
 our @EXPORT = qw(sql sql_file db_start db_stop db_kill db_freeze db_thaw
-                 db_reset db_log);
+                 db_running db_reset db_log);
 
-my ($Pid, $Socket, $Port, @Args);
+my ($Pid, $Data, $Socket, $Port, @Args);
 
 my @Small = qw(--no-defaults --innodb-log-file-size=8M
                --innodb-buffer-pool-size=16M --key-buffer-size=1M
@@ -37,98 +58,132 @@ sub user_args {
 sub setup {
     my (%opt) = @_;
 
-    my $dir = test_dir();
+    $Socket = socket_dir() . '/db.sock';
+    at_end(\&teardown);
+    copy_template(test_dir() . '/db');
 
-    if (length("$dir/db.sock") > 100) {
-        $dir = File::Temp::tempdir('/tmp/otpreg-XXXXXX');
-        at_end(sub { remove_tree($dir) });
-    }
-
-    $Socket = "$dir/db.sock";
+    $Data = test_dir() . '/db';
     $Port = free_port() if $opt{tcp};
     @Args = @{ $opt{args} // [] };
-
-    copy_template(test_dir() . '/db');
-    at_end(\&teardown);
     db_start();
-
-    run_client('mysql', "CREATE DATABASE otpreg CHARACTER SET utf8mb4;\n"
-               . join('', map {
-                     "CREATE USER otpreg\@'$_' IDENTIFIED BY 'otpreg-test';\n"
-                     . "GRANT ALL ON otpreg.* TO otpreg\@'$_';\n"
-                 } qw(localhost 127.0.0.1)));
 
     $ENV{TEST_NGINX_DB_SOCKET} = $Socket;
     $ENV{TEST_NGINX_DB_PORT} = $Port // 0;
     $ENV{TEST_NGINX_DB_USER} = 'otpreg';
     $ENV{TEST_NGINX_DB_PASSWORD} = 'otpreg-test';
     $ENV{TEST_NGINX_DB_NAME} = 'otpreg';
+}
 
-    my $schema = root_dir() . '/sql/schema.sql';
-    sql_file($schema) if -s $schema && !$opt{no_schema};
+# The path of a socket has 107 bytes at most: the one thing that is outside the
+# checkout, if that is too deep.
+
+sub socket_dir {
+    my $dir = test_dir();
+
+    if (length($dir) > 95) {
+        $dir = File::Temp::tempdir('otpreg-XXXXXX', TMPDIR => 1);
+        chmod 0755, $dir;
+        at_end(sub { remove_tree($dir) });
+    }
+
+    return $dir;
 }
 
 # a power failure is fine for a directory that is deleted next
 
 sub teardown {
     db_kill() if $Pid;
-    remove_tree(test_dir() . '/db', { error => \my $ignored });
+    remove_tree(test_dir() . '/db', base_dir() . "/template.new.$$",
+                { error => \my $ignored });
 }
 
 sub copy_template {
     my ($to) = @_;
 
     my $base = base_dir();
-    my $template = "$base/db-template";
 
-    open my $lock, '>>', "$base/db-template.lock" or die "$base: $!\n";
+    open my $lock, '>>', "$base/template.lock" or die "$base: $!\n";
     flock($lock, LOCK_EX) or die "flock: $!\n";
 
-    if (!-d $template) {
-        remove_tree("$template.new");
+    my $stamp = template_stamp();
+    make_template($stamp) if (slurp("$base/template/stamp") // '') ne $stamp;
 
-        my $out = "$base/db-template.log";
-        system('mariadb-install-db ' . join(' ', @Small, user_args(),
-               "--datadir='$template.new'", '--skip-test-db',
-               '--auth-root-authentication-method=normal')
-               . " >'$out' 2>&1") == 0
-            or die "mariadb-install-db failed:\n", slurp($out);
-        rename "$template.new", $template or die "$template: $!\n";
-    }
-
-    system('cp', '-a', '--reflink=auto', $template, $to) == 0
-        or die "cannot copy $template\n";
+    system('cp', '-R', '-p', "$base/template/data", $to) == 0
+        or die "cannot copy $base/template/data\n";
     close $lock;
 }
 
-# args: more arguments for this start only
+# a template is made anew when this changes: the schema, the server, this file
+
+sub template_stamp {
+    my ($server) = grep { -x } map { "$_/mariadbd" }
+                   split(/:/, $ENV{PATH} // ''), qw(/usr/sbin /usr/local/sbin);
+    die "mariadbd is not installed\n" if !$server;
+
+    return md5_hex(map { slurp($_) } schema(), __FILE__)
+           . " $server " . join ' ', (stat $server)[7, 9];
+}
+
+sub schema { root_dir() . '/sql/schema.sql' }
+
+sub make_template {
+    my ($stamp) = @_;
+
+    my $new = base_dir() . "/template.new.$$";
+    my $out = "$new/install.log";
+
+    remove_tree(glob(base_dir() . '/template.new.*'));
+    make_path("$new/tmp");
+
+    system('mariadb-install-db ' . join(' ', map { "'$_'" } @Small,
+           user_args(), "--datadir=$new/data", "--tmpdir=$new/tmp",
+           '--skip-test-db', '--auth-root-authentication-method=normal')
+           . " >'$out' 2>&1") == 0
+        or die "mariadb-install-db failed:\n", slurp($out);
+
+    $Data = "$new/data";
+    db_start('--skip-networking');
+
+    run_client('mysql', "CREATE DATABASE otpreg CHARACTER SET utf8mb4;\n"
+               . join('', map {
+                     "CREATE USER otpreg\@'$_' IDENTIFIED BY 'otpreg-test';\n"
+                     . "GRANT ALL ON otpreg.* TO otpreg\@'$_';\n"
+                 } qw(localhost 127.0.0.1)));
+    sql_file(schema());
+    db_stop();
+
+    spew("$new/stamp", $stamp);
+    my $template = base_dir() . '/template';
+    remove_tree($template);
+    rename $new, $template or die "$template: $!\n";
+}
 
 sub db_start {
     my (@args) = @_;
 
-    return if $Pid;
+    return 1 if $Pid;
 
     my $log = test_dir() . '/db.log';
     my @net = $Port ? ('--bind-address=127.0.0.1', "--port=$Port",
                        '--skip-name-resolve')
                     : '--skip-networking';
 
-    $Pid = start_process($log, 'mariadbd', @Small, user_args(), @net,
-                         '--datadir=' . test_dir() . '/db',
-                         "--socket=$Socket",
+    make_path(test_dir() . '/db.tmp');
+    $Pid = start_process({ log => $log }, 'mariadbd', @Small, user_args(),
+                         @net, "--datadir=$Data", "--socket=$Socket",
+                         '--tmpdir=' . test_dir() . '/db.tmp',
                          '--pid-file=' . test_dir() . '/db.pid',
                          '--innodb-flush-log-at-trx-commit=2',
                          '--max-connections=300', @Args, @args);
 
-    wait_until(sub { IO::Socket::UNIX->new(Peer => $Socket)
-                     || waitpid($Pid, 1) }, 60);
+    my $ended;
+    my $up = wait_until(sub {
+        ($ended = waitpid($Pid, WNOHANG)) || IO::Socket::UNIX->new($Socket);
+    }, 60);
+    return 1 if $up && !$ended;
 
-    if (!kill 0, $Pid) {
-        $Pid = undef;
-        die "mariadbd does not start:\n", slurp($log);
-    }
-
-    return 1;
+    $ended ? ($Pid = undef) : db_kill();
+    die "mariadbd does not start:\n", slurp($log);
 }
 
 sub db_stop {
@@ -140,8 +195,6 @@ sub db_stop {
     return 1;
 }
 
-# as a crash: what was committed is there again after db_start()
-
 sub db_kill {
     my $pid = $Pid or return;
     $Pid = undef;
@@ -150,18 +203,17 @@ sub db_kill {
     return 1;
 }
 
-# the server is there, accepts connections and answers nothing
-
-sub db_freeze { kill 'STOP', $Pid }
-sub db_thaw   { kill 'CONT', $Pid }
-
-sub db_log { slurp(test_dir() . '/db.log') }
+sub db_freeze  { $Pid && kill 'STOP', $Pid }
+sub db_thaw    { $Pid && kill 'CONT', $Pid }
+sub db_running { $Pid }
+sub db_log     { slurp(test_dir() . '/db.log') // '' }
 
 sub run_client {
     my ($database, $input) = @_;
 
+    utf8::encode($input) if utf8::is_utf8($input);
     my $base = test_dir() . "/sql.$$";
-    OtpReg::Env::spew("$base.in", $input);
+    spew("$base.in", $input);
     system("mariadb --no-defaults --default-character-set=utf8mb4 -uroot"
            . " -N -B -S '$Socket' '$database'"
            . " <'$base.in' >'$base.out' 2>'$base.err'");
@@ -172,9 +224,7 @@ sub run_client {
     return $out;
 }
 
-# One or more statements, as root.  Returns the rows as array references, NULL
-# as undef; in scalar context the first column of the first row.  Use HEX() for
-# binary columns.  Dies with the server's message.
+# NULL becomes undef; text is UTF-8, in bytes.  Use HEX() for binary columns.
 
 sub sql {
     my ($statement, $database) = @_;

@@ -1,7 +1,24 @@
 package OtpReg::Env;
 
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # What every helper of t/lib shares: where the project and the files of this
 # .t process are, free ports, child processes that end with us.
+#
+# root_dir()                         the checkout
+# base_dir()                         build/t of it; nothing is written elsewhere
+# test_dir()                         base_dir()/PID of this .t, removed at its end
+# nginx_binary()  module_path()      what to test
+# free_port()                        a port of 127.0.0.1, ours until we exit
+# start_process(\%opt, @command)     returns the pid; see below
+# stop_process($pid, $signal, $seconds)  returns the wait status
+# is_alive($pid)
+# wait_until($code, $seconds, $step) what $code returned, true or the last
+# slurp($path)  spew($path, $text, $mode)
+# expand_env($text, %more)           replace $TEST_NGINX_X
+# at_end($code)                      run it when this .t ends, however it ends
+#                                    short of SIGKILL; the latest goes first
 
 use v5.10.1;
 use strict;
@@ -23,7 +40,7 @@ our @EXPORT_OK = qw(root_dir base_dir test_dir nginx_binary module_path
 
 my $Root = Cwd::abs_path(dirname(__FILE__) . '/../../..');
 my $Owner = $$;
-my ($TestDir, @AtEnd, @PortLocks);
+my ($TestDir, $Interrupted, @AtEnd, @PortLocks);
 
 sub root_dir { $Root }
 sub base_dir { "$Root/build/t" }
@@ -85,15 +102,12 @@ sub ld_preload {
 }
 
 # A TCP port of 127.0.0.1 that is ours until we exit: below the range the
-# kernel takes for outgoing connections, and locked against other .t processes.
+# kernel takes for outgoing connections, and locked against other .t processes
+# of this checkout.
 
 sub free_port {
-    my $dir = '/tmp/otpreg-ports';
-
-    if (!-d $dir) {
-        mkdir $dir;
-        chmod 01777, $dir;
-    }
+    my $dir = base_dir() . '/ports';
+    make_path($dir);
 
     for (1 .. 1000) {
         my $port = 12000 + int rand 20000;
@@ -119,23 +133,32 @@ sub is_alive {
     return kill(0, $pid) || $!{EPERM};
 }
 
-# Run a program as our child; it is killed by the kernel if we are killed.
-# Output goes to a file.  Returns the pid.
+# Run a program as our child, in a process group of its own.  Options:
+#
+# log      file for its output
+# pipe     instead: returns (pid, handle to read its standard output)
+# signal   what the kernel sends it when we are killed (KILL)
 
 sub start_process {
-    my ($log, @cmd) = @_;
+    my ($opt, @cmd) = @_;
 
     state $setpriv = grep { -x "$_/setpriv" } qw(/usr/bin /bin);
-    unshift @cmd, qw(setpriv --pdeathsig KILL) if $setpriv;
+    unshift @cmd, 'setpriv', '--pdeathsig', $opt->{signal} // 'KILL'
+        if $setpriv;
+
+    my ($reader, $writer);
+    !$opt->{pipe} || pipe $reader, $writer or die "pipe: $!\n";
 
     my $pid = fork() // die "fork: $!\n";
-    return $pid if $pid;
+    return $reader ? ($pid, $reader) : $pid if $pid;
 
-    open STDIN, '<', '/dev/null';
-    open STDOUT, '>>', $log;
-    open STDERR, '>>', $log;
+    # no Perl code of the parent's may run here, whatever happens
+    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE CHLD __DIE__);
     setpgrp;
-    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE CHLD);
+    open STDIN, '<', '/dev/null';
+    open STDOUT, '>>', $opt->{log} // '/dev/null';
+    open STDERR, '>>&', \*STDOUT;
+    open STDOUT, '>&', $writer if $writer;
 
     { no warnings 'exec'; exec @cmd; }
     print STDERR "exec $cmd[0]: $!\n";
@@ -158,7 +181,7 @@ sub stop_process {
     return $?;
 }
 
-# call $code until it is true, at most $seconds; returns what it returned
+# call $code until it is true, at most $seconds (5); returns what it returned
 
 sub wait_until {
     my ($code, $seconds, $step) = @_;
@@ -198,25 +221,35 @@ sub expand_env {
     return $text;
 }
 
-# $code runs when this .t process ends, the latest registered first
-
 sub at_end {
     my ($code) = @_;
     unshift @AtEnd, $code;
 }
 
-# an interrupted .t must still stop its servers
+# an interrupted .t must still stop its servers, once; PIPE: prove is gone
 
-$SIG{$_} //= sub { exit 130 } for qw(INT TERM HUP);
+for my $signal (qw(INT TERM HUP PIPE)) {
+    $SIG{$signal} //= sub {
+        $SIG{$_} = 'IGNORE' for qw(INT TERM HUP PIPE);
+        POSIX::_exit(130) if $$ != $Owner;
+        $Interrupted = 1;
+        exit 130;
+    };
+}
 
 END {
     if ($$ == $Owner) {
+        my $status = $?;
         local ($?, $!, $@);
+        local $SIG{PIPE} = 'IGNORE';    # prove may be gone
+        local $SIG{__DIE__} = 'DEFAULT';
 
         eval { $_->(); 1 } or warn $@ for @AtEnd;
 
         if (defined $TestDir) {
-            if (Test::More->builder->is_passing || $ENV{OTPREG_CLEAN}) {
+            if ($Interrupted || $ENV{OTPREG_CLEAN}
+                || Test::More->builder->is_passing && !$status)
+            {
                 remove_tree($TestDir, { error => \my $ignored });
 
             } else {

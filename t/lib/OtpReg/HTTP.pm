@@ -1,6 +1,32 @@
 package OtpReg::HTTP;
 
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # A small HTTP/1.1 client: one connection a request, "Connection: close".
+#
+# http($method, $path, %opt)             one request, one answer
+# http_many([[$method, $path, %opt], ...])  all at once: all connections are
+#                                        opened, then all requests are sent,
+#                                        then all answers read; in their order
+# http_port()                            where to, unless told
+# form_encode(%form)                     a=1&b=2, sorted by name
+#
+# Options:
+#
+# headers => {}   name => value or [values]; undef drops a default header
+# body    => ''   sent as it is
+# form    => {}   sent urlencoded    json => {}   sent as JSON
+# cookie  => ''   "name=value", also what another answer has in {cookie}
+# jar     => {}   name => value: sent, and then changed as the answer says
+# raw     => ''   the whole request, byte by byte
+# host, port, timeout (seconds, 10)
+#
+# An answer is { status, reason, headers, body, set_cookie, cookie, json, time,
+# error, raw }: headers by lower-case name, repeated ones joined by ", ";
+# set_cookie is an array; cookie is what to send back; json is decoded if the
+# type is JSON; time is in seconds; status is 0 and error tells why if there
+# was no answer.
 
 use v5.10.1;
 use strict;
@@ -12,7 +38,7 @@ use JSON::PP ();
 use Time::HiRes qw(time);
 use Exporter 'import';
 
-our @EXPORT = qw(http http_parallel http_port form_encode);
+our @EXPORT = qw(http http_many http_port form_encode);
 
 # the port of the nginx under test when none is asked for
 
@@ -34,29 +60,12 @@ sub escape {
     return $text;
 }
 
-# http($method, $path, %opt)
-#
-# headers => {}   name => value or [values]; undef drops a default header
-# body    => ''   sent as it is
-# form    => {}   sent urlencoded    json => {}   sent as JSON
-# cookie  => ''   "name=value", also what another answer has in {cookie}
-# raw     => ''   the whole request, byte by byte
-# host, port, timeout (seconds, 10)
-#
-# Returns { status, reason, headers, body, set_cookie, cookie, json, time,
-# error, raw }: headers by lower-case name, repeated ones joined by ", ";
-# set_cookie is an array; cookie is what to send back; json is decoded if the
-# type is JSON; status is 0 and error tells why if there was no answer.
-
 sub http {
     my ($method, $path, %opt) = @_;
-    return (http_parallel([[$method, $path, %opt]]))[0];
+    return (http_many([[$method, $path, %opt]]))[0];
 }
 
-# Open all connections, then send all, then read all.  Each request is
-# [method, path, %opt].  Returns the answers in the order of the requests.
-
-sub http_parallel {
+sub http_many {
     my ($requests) = @_;
 
     my @calls = map { connect_call(@$_) } @$requests;
@@ -110,7 +119,7 @@ sub connect_call {
     $sock->autoflush(1) if $sock;
 
     return { sock => $sock, raw => '', begin => $begin, method => $method,
-             until => $begin + $timeout,
+             jar => $opt{jar}, until => $begin + $timeout,
              request => $opt{raw} // build_request($method, $path, \%opt),
              $sock ? () : (error => "connect: $@", ended => time()) };
 }
@@ -131,7 +140,11 @@ sub build_request {
     }
 
     $default{'Content-Length'} = length $body if defined $body;
-    $default{Cookie} = $opt->{cookie} if length($opt->{cookie} // '');
+
+    my $jar = $opt->{jar} // {};
+    my $cookie = $opt->{cookie}
+                 // join '; ', map { "$_=$jar->{$_}" } sort keys %$jar;
+    $default{Cookie} = $cookie if $cookie ne '';
 
     my $given = $opt->{headers} // {};
     delete @default{ grep { my $d = $_; grep { lc eq lc $d } keys %$given }
@@ -182,6 +195,8 @@ sub parse_call {
     $res{cookie} = join '; ', map { /^([^=;]+=[^;]+)/ ? $1 : () }
                    grep { !/;\s*max-age=0/i } @{ $res{set_cookie} };
 
+    update_jar($call->{jar}, $res{set_cookie}) if $call->{jar};
+
     if (($res{headers}{'content-type'} // '') =~ m{[/+]json}) {
         $res{json} = eval { local $SIG{__DIE__};
                             JSON::PP::decode_json($res{body}) };
@@ -199,6 +214,21 @@ sub parse_header_line {
     push @{ $res->{set_cookie} }, $value if $name eq 'set-cookie';
     $res->{headers}{$name} = defined $res->{headers}{$name}
                              ? "$res->{headers}{$name}, $value" : $value;
+}
+
+sub update_jar {
+    my ($jar, $cookies) = @_;
+
+    for my $cookie (@$cookies) {
+        my ($name, $value) = $cookie =~ /^([^=;]+)=([^;]*)/ or next;
+
+        if ($value eq '' || $cookie =~ /;\s*max-age=0/i) {
+            delete $jar->{$name};
+
+        } else {
+            $jar->{$name} = $value;
+        }
+    }
 }
 
 sub dechunk {

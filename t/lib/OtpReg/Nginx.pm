@@ -1,5 +1,8 @@
 package OtpReg::Nginx;
 
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # An nginx of one's own, for what Test::Nginx cannot do: a master and several
 # workers, reload, kill -9, several nodes at once.
 #
@@ -8,18 +11,51 @@ package OtpReg::Nginx;
 #     use OtpReg::Nginx;
 #     use Test::More;
 #
-#     my $nginx = OtpReg::Nginx->start(OtpReg::default_config(), workers => 2,
-#                           http_config => OtpReg::default_http_config());
+#     my $nginx = OtpReg::Nginx->start(default_config(), workers => 2,
+#                                      http_config => default_http_config());
 #     is $nginx->http('GET', '/register')->{status}, 200, 'form';
-#     kill 'KILL', ($nginx->workers)[0];
+#     ok $nginx->kill_worker, 'a worker crashes, another comes';
 #     ok $nginx->reload, 'reloaded';
 #     ok $nginx->quit, 'left by itself';
-#     is_deeply [$nginx->bad_log_lines], [], 'nothing bad in the log';
+#     is_deeply [$nginx->bad_log_lines(qr/exited on signal 9/)], [],
+#               'nothing bad in the log';
 #     done_testing();
 #
 # It has its own port and prefix (under TEST_NGINX_TEST_DIR) and is killed at
-# the end of the .t file if it still runs.  With TEST_NGINX_USE_VALGRIND the
-# master and the workers run under valgrind.
+# the end of the .t file if it still runs.
+#
+# OtpReg::Nginx->start($config, %opt)  the inside of server {}, and
+#
+#     http_config, main_config   as in Test::Nginx; main_config has the thread
+#                                pools unless it is given
+#     workers     number of worker processes (1)
+#     port        (a free one); $TEST_NGINX_SERVER_PORT is this one too
+#     log_level   (debug)
+#     modules     modules to load instead of TEST_NGINX_LOAD_MODULES
+#     location    1: location / serves prefix()/html, as Test::Nginx does (1)
+#     must_start  0: return undef instead of dying (1)
+#
+# http($method, $path, %opt)  http_many([...])   as in OtpReg::HTTP, to this one
+# port()  pid()  prefix()
+# workers(old => 1)    their pids; old: also of those that are shutting down
+# rss($pid)            memory in KiB: of a process, or an array of all workers'
+# kill_worker($n)      kill -9 the n-th (0) and wait for its successor's pid
+# reload(%opt)         with another config, http_config, main_config, workers
+#                      if given; true when the new workers are there and the
+#                      old ones accept no more; wait => seconds: are gone
+# stop($seconds)       fast, quit($seconds): gracefully; true if nginx ended by
+#                      itself with status 0; then status() is its wait status
+# kill9()              the machine is gone: the master and all workers at once
+# run()                start again after stop(), quit() or kill9(), same port
+# test_config()        nginx -t: (exit status, output)
+# error_log()  error_log_lines()  access_log()  stderr()
+# wait_log($pattern, $seconds)     for a line in the error log
+# bad_log_lines(@allowed)          alerts, crashes, sanitizers' and valgrind's
+#                                  reports but for those that match @allowed
+#
+# TEST_NGINX_USE_VALGRIND=1 runs master and workers under valgrind (the more
+# the slower: everything waits longer then); TEST_NGINX_LD_PRELOAD=libasan.so
+# with its ASAN_OPTIONS goes to nginx only.
 
 use v5.10.1;
 use strict;
@@ -34,17 +70,6 @@ use OtpReg::Env qw(root_dir test_dir nginx_binary ld_preload free_port
 use OtpReg::HTTP ();
 
 my (@Started, $Registered);
-
-# What is inside server {}, then
-#
-# http_config, main_config   as in Test::Nginx; main_config has the thread
-#                            pools unless it is given
-# workers     number of worker processes (1)
-# port        the port (a free one); $TEST_NGINX_SERVER_PORT is this one too
-# log_level   debug
-# modules     modules to load instead of TEST_NGINX_LOAD_MODULES
-# location    1: location / serves $prefix/html, as Test::Nginx does (1)
-# must_start  0: return undef instead of dying
 
 sub start {
     my ($class, $config, %opt) = @_;
@@ -65,8 +90,6 @@ sub start {
     return $self->run;
 }
 
-# start again after stop(), quit() or kill9(), on the same port and prefix
-
 sub run {
     my ($self) = @_;
 
@@ -76,10 +99,13 @@ sub run {
                '-c', "$self->{prefix}/conf/nginx.conf", '-g', 'daemon off;');
     splice @cmd, 0, 2 if $env[0] eq 'LD_PRELOAD=';
 
-    $self->{pid} = start_process("$self->{prefix}/logs/stderr.log", @cmd);
+    $self->{pid} = start_process({
+        log => "$self->{prefix}/logs/stderr.log",
+        signal => 'TERM',    # which the master passes on
+    }, @cmd);
 
     wait_until(sub { $self->dead || $self->listens && $self->ready },
-               $ENV{TEST_NGINX_USE_VALGRIND} ? 60 : 15);
+               patience(15));
 
     return $self if !$self->dead && $self->listens;
 
@@ -88,6 +114,8 @@ sub run {
     die "nginx does not start:\n", $self->stderr,
         grep { /\[(?:emerg|alert)\]/ } $self->error_log_lines;
 }
+
+sub patience { $_[0] * ($ENV{TEST_NGINX_USE_VALGRIND} ? 6 : 1) }
 
 sub valgrind {
     my ($self) = @_;
@@ -150,14 +178,12 @@ EOC
                     TEST_NGINX_SERVER_ROOT => $prefix));
 }
 
-# nginx -t: returns (exit status, output)
-
 sub test_config {
     my ($self) = @_;
 
     my $out = "$self->{prefix}/logs/test.log";
     unlink $out;
-    my $pid = start_process($out, nginx_binary(), '-t', '-e',
+    my $pid = start_process({ log => $out }, nginx_binary(), '-t', '-e',
                             "$self->{prefix}/logs/error.log", '-p',
                             "$self->{prefix}/", '-c',
                             "$self->{prefix}/conf/nginx.conf");
@@ -169,21 +195,17 @@ sub port   { $_[0]{port} }
 sub pid    { $_[0]{pid} }
 sub prefix { $_[0]{prefix} }
 
-# the same client as in OtpReg::HTTP, to this nginx
-
 sub http {
     my ($self, $method, $path, %opt) = @_;
     return OtpReg::HTTP::http($method, $path, port => $self->{port}, %opt);
 }
 
-sub http_parallel {
+sub http_many {
     my ($self, $requests) = @_;
-    return OtpReg::HTTP::http_parallel([
+    return OtpReg::HTTP::http_many([
         map { [@$_[0, 1], port => $self->{port}, @$_[2 .. $#$_]] } @$requests
     ]);
 }
-
-# pids of the workers; those that are shutting down only if asked for
 
 sub workers {
     my ($self, %opt) = @_;
@@ -234,10 +256,6 @@ sub ready {
     return $self->workers >= $self->{workers};
 }
 
-# Reload, with another configuration if one is given (config, http_config,
-# main_config, workers).  True when new workers have come and the old ones
-# take no more connections; wait => seconds: and are gone.
-
 sub reload {
     my ($self, %opt) = @_;
 
@@ -252,7 +270,7 @@ sub reload {
         my @now = $self->workers;
         (grep { !$old{$_} } @now) >= $self->{workers}
             && !grep { $old{$_} } @now;
-    }, $ENV{TEST_NGINX_USE_VALGRIND} ? 60 : 10);
+    }, patience(10));
 
     $done &&= wait_until(sub { !grep { $old{$_} } $self->workers(old => 1) },
                          $wait)
@@ -261,13 +279,28 @@ sub reload {
     return $done ? 1 : 0;
 }
 
-# fast; returns true if nginx ended by itself with status 0
-
 sub stop { $_[0]->leave('TERM', $_[1]) }
-
-# gracefully
-
 sub quit { $_[0]->leave('QUIT', $_[1]) }
+
+sub kill_worker {
+    my ($self, $n) = @_;
+
+    my @old = $self->workers;
+    kill 'KILL', $old[$n // 0] or return;
+
+    return wait_until(sub {
+        my ($new) = grep { my $pid = $_; !grep { $_ == $pid } @old }
+                    $self->workers;
+        $new;
+    }, patience(10));
+}
+
+sub rss {
+    my ($self, $pid) = @_;
+
+    return map { $self->rss($_) } $self->workers if !defined $pid;
+    return (slurp("/proc/$pid/status") // '') =~ /^VmRSS:\s*(\d+)/m ? $1 : 0;
+}
 
 sub leave {
     my ($self, $signal, $seconds) = @_;
@@ -275,13 +308,12 @@ sub leave {
     return 0 if $self->dead;
 
     my @workers = children($self->{pid});
-    $self->{status} = stop_process($self->{pid}, $signal, $seconds // 20);
+    $self->{status} = stop_process($self->{pid}, $signal,
+                                    $seconds // patience(20));
     kill 'KILL', @workers;    # only if the master had to be killed
     $self->{pid} = undef;
     return $self->{status} == 0;
 }
-
-# the machine is gone: the master and all workers at once
 
 sub kill9 {
     my ($self) = @_;
@@ -296,7 +328,6 @@ sub kill9 {
     return 1;
 }
 
-# wait status of the last master
 sub status { $_[0]{status} }
 
 sub error_log  { slurp("$_[0]{prefix}/logs/error.log") // '' }
@@ -305,16 +336,11 @@ sub stderr     { slurp("$_[0]{prefix}/logs/stderr.log") // '' }
 
 sub error_log_lines { split /^/, $_[0]->error_log }
 
-# wait for a line in the error log
-
 sub wait_log {
     my ($self, $pattern, $seconds) = @_;
     return wait_until(sub { $self->error_log =~ /$pattern/ ? 1 : 0 },
                       $seconds // 5, 0.05);
 }
-
-# What no run may leave in a log: alerts, crashes, sanitizer and valgrind
-# reports.  Lines that match one of @allowed are left out.
 
 sub bad_log_lines {
     my ($self, @allowed) = @_;

@@ -1,7 +1,51 @@
 package OtpReg::SMTP;
 
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # An SMTP server for tests: a real dialogue, many connections at once (a
-# process each), every mail a file, and it misbehaves when asked to.
+# process each), every mail a file, and it misbehaves when asked to.  "use
+# OtpReg" starts it; it exports
+#
+# smtp_start(%opt)   on a free port, or after smtp_stop() on the same again;
+#                    auth => 'user:password' offers and requires AUTH PLAIN and
+#                    LOGIN, ehlo => [...] are other extensions, port => number;
+#                    returns the port, also in TEST_NGINX_SMTP_PORT
+# smtp_stop()        connections break, the port refuses
+# smtp_port()
+# smtp_behave(@rules)   how to answer from now on, also in open connections;
+#                    without rules: well.  The first that fits is used; a rule
+#                    is { cmd => 'RCPT', reply => '451 4.3.0 later' } and so on:
+#
+#     cmd    CONNECT EHLO HELO AUTH MAIL RCPT DATA EOD RSET NOOP QUIT;
+#            EOD is the end of the mail, CONNECT the greeting
+#     match  regular expression for the whole command line (EOD: for the mail)
+#     reply  a line or [lines]; the command has no effect unless it says 2xx
+#     delay  seconds to wait before the reply
+#     close  1: close the connection instead of a reply
+#     store  1: EOD only: keep the mail although the reply says no
+#     times  use the rule so many times only
+#
+# smtp_log()         the dialogues so far: "time pid C: command", "... S: reply"
+# smtp_real($mode, $user, $password)   also start aiosmtpd, a real server, from
+#                    t/unit/smtp_server.py; mode is starttls (required, as is
+#                    AUTH), smtps (AUTH LOGIN required) or plain; returns
+#                    { port, ca, user, password, pid }, or undef without
+#                    aiosmtpd.  ca is a file, the name is localhost
+#
+# mails($to)         all received (by smtp_real too), or those to an address;
+#                    the oldest first, each { to, rcpt, from, time, params, raw,
+#                    headers, subject, parts, text, html }: to is the first of
+#                    rcpt; headers by lower-case name, unfolded; subject and
+#                    text and html (the first part of that type) are decoded,
+#                    with \n for line ends; parts are the leaves, { type,
+#                    charset, headers, body }, in bytes.  smtp_real has no params, raw, parts but tls, login, defects
+# mail_count($to)
+# clear_mails()
+# wait_mail($to, $seconds, $count)   the newest to the address as soon as there
+#                    are $count (1); undef after $seconds (5)
+# code_for($to, $seconds, $count)    the first number of 6 to 10 digits in that
+#                    mail's text
 
 use v5.10.1;
 use strict;
@@ -17,20 +61,14 @@ use MIME::Base64 qw(decode_base64);
 use MIME::QuotedPrint qw(decode_qp);
 use POSIX qw(:sys_wait_h);
 use Time::HiRes qw(sleep time);
-use OtpReg::Env qw(test_dir free_port stop_process wait_until slurp spew
-                   at_end);
+use OtpReg::Env qw(root_dir test_dir free_port start_process stop_process
+                   wait_until slurp spew at_end);
 use Exporter 'import';
 
-our @EXPORT = qw(smtp_start smtp_stop smtp_port smtp_behave smtp_log
+our @EXPORT = qw(smtp_start smtp_stop smtp_port smtp_behave smtp_log smtp_real
                  mails mail_count wait_mail code_for clear_mails);
 
 my ($Pid, $Port, $Lifeline, %Option);
-
-# Start on a free port, or after smtp_stop() on the same one again.
-#
-# auth     => 'user:password'  AUTH PLAIN and LOGIN are offered and required
-# ehlo     => [...]            extensions, instead of the usual ones
-# port     => number
 
 sub smtp_start {
     my (%opt) = @_;
@@ -56,7 +94,7 @@ sub smtp_start {
     if (!$Pid) {
         close $Lifeline;
         setpgrp;
-        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
         $SIG{__DIE__} = 'DEFAULT';
         eval { serve($listen, $watch); 1 } or print STDERR "# SMTP stub: $@";
         POSIX::_exit(0);
@@ -69,8 +107,6 @@ sub smtp_start {
     $ENV{TEST_NGINX_SMTP_PORT} = $Port;
     return $Port;
 }
-
-# connections break, the port refuses
 
 sub smtp_stop {
     my $pid = $Pid or return;
@@ -85,18 +121,6 @@ sub smtp_port { $Port }
 
 sub mail_dir { test_dir() . '/mail' }
 
-# Rules for what happens from now on, also in open connections; none: behave.
-# The first rule that fits a command is used.
-#
-# cmd    CONNECT EHLO HELO AUTH MAIL RCPT DATA EOD RSET NOOP QUIT;
-#        EOD is the end of the mail, CONNECT the greeting
-# match  regular expression for the whole command line (EOD: for the mail)
-# reply  '451 4.3.0 later'; the command has no other effect
-# delay  seconds to wait before the reply
-# close  close the connection instead of a reply
-# store  EOD only: keep the mail although the reply says no
-# times  use the rule so many times only
-
 sub smtp_behave {
     my (@rules) = @_;
     state $serial = 0;
@@ -110,9 +134,46 @@ sub smtp_behave {
          JSON::PP->new->latin1->encode(\@rules));
 }
 
-# the dialogues so far, one line a command or reply
-
 sub smtp_log { slurp(test_dir() . '/smtp.log') // '' }
+
+sub smtp_real {
+    my ($mode, $user, $password) = @_;
+    state $serial = 0;
+
+    return if system('/usr/bin/python3 -c "import aiosmtpd" 2>/dev/null') != 0;
+
+    my $dir = test_dir() . '/smtp-real' . ++$serial;
+    my $log = "$dir/server.log";
+
+    make_path($dir);
+    make_certificates($dir);
+    my ($pid, $out) = start_process({ log => $log, pipe => 1 },
+        '/usr/bin/python3', root_dir() . '/t/unit/smtp_server.py', $dir,
+        $mode, $user // 'user', $password // 'password');
+    at_end(sub { stop_process($pid, 'KILL') });
+
+    my $port = <$out> // die "smtp_server.py:\n", slurp($log);
+
+    return { port => $port + 0, ca => "$dir/ca.crt", pid => $pid,
+             user => $user // 'user', password => $password // 'password' };
+}
+
+sub make_certificates {
+    my ($dir) = @_;
+
+    spew("$dir/san", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+
+    my $key = '-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes';
+
+    for ("req -x509 $key -days 2 -subj /CN=ca -keyout ca.key -out ca.crt",
+         "req $key -subj /CN=localhost -keyout server.key -out server.csr",
+         'x509 -req -in server.csr -CA ca.crt -CAkey ca.key -set_serial 1'
+         . ' -days 2 -extfile san -out server.crt')
+    {
+        system("cd '$dir' && openssl $_ >openssl.log 2>&1") == 0
+            or die "openssl $_:\n", slurp("$dir/openssl.log");
+    }
+}
 
 # ----- the server
 
@@ -211,21 +272,29 @@ sub take {
 
 sub reply {
     my ($s, $cmd, $text, @lines) = @_;
-    return reply_by($s, scalar(rule_for($cmd, $text)), @lines);
+
+    @lines = by_rule($s, scalar(rule_for($cmd, $text)), @lines);
+    return send_lines($s, @lines);
 }
 
-sub reply_by {
+sub by_rule {
     my ($s, $rule, @lines) = @_;
 
-    sleep($rule->{delay}) if $rule && $rule->{delay};
+    return @lines if !$rule;
 
-    if ($rule && $rule->{close}) {
+    sleep($rule->{delay}) if $rule->{delay};
+
+    if ($rule->{close}) {
         note($s, 'S', '(close)');
         die "closed\n";
     }
 
-    @lines = ref $rule->{reply} ? @{ $rule->{reply} } : $rule->{reply}
-        if $rule && defined $rule->{reply};
+    return @lines if !defined $rule->{reply};
+    return ref $rule->{reply} ? @{ $rule->{reply} } : $rule->{reply};
+}
+
+sub send_lines {
+    my ($s, @lines) = @_;
 
     my $last = pop @lines;
     send_line($s, s/^(\d+) /$1-/r) for @lines;
@@ -327,9 +396,14 @@ sub do_DATA {
     my $raw = $1 =~ s/^\.//gmr;
 
     my $rule = rule_for('EOD', $raw);
-    keep($s, $raw) if $rule && $rule->{store};
-    keep($s, $raw) if reply_by($s, $rule, '250 2.0.0 queued')
-                      && !($rule && $rule->{store});
+    my $store = $rule && $rule->{store};
+
+    keep($s, $raw) if $store;
+    my @lines = by_rule($s, $rule, '250 2.0.0 queued');
+
+    # first, so that who sees the reply also sees the mail
+    keep($s, $raw) if !$store && $lines[-1] =~ /^2/;
+    send_lines($s, @lines);
     reset_mail($s);
 }
 
@@ -363,26 +437,45 @@ sub keep {
 
 # ----- what was received
 
-# All mails, or those to one address, the oldest first.  Each is { to, rcpt,
-# from, time, params, raw, headers, subject, parts, text, html }: to is the
-# first of rcpt; headers by lower-case name, unfolded; subject decoded; parts
-# are the leaves, { type, charset, headers, body } with a decoded body; text
-# and html are the bodies of the first text/plain and text/html parts.
-
 sub mails {
     my ($to) = @_;
 
+    my @stub = map { parse_mail($_) } grep { defined } map { slurp($_) }
+               grep { !/\.tmp$/ } sort glob(mail_dir() . '/*');
+    my @real = map { parse_real($_) }
+               map { split /^/, slurp($_) // '' } real_files();
+
     return grep { my $m = $_;
                   !defined $to || grep { lc eq lc $to } @{ $m->{rcpt} } }
-           map { parse_mail(slurp($_)) }
-           grep { !/\.tmp$/ } sort glob(mail_dir() . '/*');
+           @stub, @real;
+}
+
+sub real_files { glob(test_dir() . '/smtp-real*/mails') }
+
+# what smtp_server.py wrote; it may be writing right now
+
+sub parse_real {
+    my ($line) = @_;
+
+    my $got = eval { JSON::PP->new->utf8->decode($line) } or return;
+    my %headers = map { lc $_->[0] => $_->[1] } reverse @{ $got->{headers} };
+    my %mail = (%$got, rcpt => $got->{to}, to => $got->{to}[0],
+                headers => \%headers, subject => $headers{subject},
+                time => $got->{date}, params => '');
+
+    for my $part (reverse @{ delete $mail{parts} }) {
+        my ($type, undef, $body) = @$part;
+        $body =~ s/\r\n/\n/g;
+        $mail{text} = $body if $type eq 'text/plain';
+        $mail{html} = $body if $type eq 'text/html';
+    }
+
+    return \%mail;
 }
 
 sub mail_count { scalar(my @all = mails(@_)) }
 
-sub clear_mails { unlink glob(mail_dir() . '/*') }
-
-# the newest mail to the address, as soon as there are $count of them
+sub clear_mails { unlink glob(mail_dir() . '/*'), real_files() }
 
 sub wait_mail {
     my ($to, $seconds, $count) = @_;
@@ -394,8 +487,6 @@ sub wait_mail {
 
     return $found ? $found->[-1] : undef;
 }
-
-# the first number of 6 to 10 digits in the newest mail's text part
 
 sub code_for {
     my ($to, $seconds, $count) = @_;
@@ -420,11 +511,20 @@ sub parse_mail {
     $mail->{parts} = [leaves($mail->{headers}, $body)];
 
     for my $part (reverse @{ $mail->{parts} }) {
-        $mail->{text} = $part->{body} if $part->{type} eq 'text/plain';
-        $mail->{html} = $part->{body} if $part->{type} eq 'text/html';
+        my $text = characters($part->{body}, $part->{charset});
+        $mail->{text} = $text if $part->{type} eq 'text/plain';
+        $mail->{html} = $text if $part->{type} eq 'text/html';
     }
 
     return $mail;
+}
+
+sub characters {
+    my ($body, $charset) = @_;
+
+    my $encoding = Encode::find_encoding($charset // 'utf-8')
+                   // Encode::find_encoding('latin1');
+    return $encoding->decode($body) =~ s/\r\n/\n/gr;
 }
 
 sub parse_entity {

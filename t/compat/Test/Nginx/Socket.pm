@@ -1,5 +1,8 @@
 package Test::Nginx::Socket;
 
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # A small runner with the interface of openresty's Test::Nginx::Socket, used
 # where that one is not installed.  Same sections, same meaning, same lines of
 # TAP; no HTTP/2 and 3, curl, stap, HUP mode, and no TCP and UDP mocks.  Beyond
@@ -439,7 +442,11 @@ sub command {
     my $preload = join ' ', grep { defined && length }
                   $ENV{TEST_NGINX_LD_PRELOAD}, $ENV{LD_PRELOAD};
     unshift @cmd, 'env', "LD_PRELOAD=$preload" if $preload ne '';
-    unshift @cmd, qw(setpriv --pdeathsig KILL) if -x '/usr/bin/setpriv';
+
+    # a master has workers to end
+    unshift @cmd, 'setpriv', '--pdeathsig',
+        $Set{master} eq 'on' ? 'TERM' : 'KILL'
+        if -x '/usr/bin/setpriv';
 
     return @cmd;
 }

@@ -1,5 +1,8 @@
 package Test::Nginx::Socket::Client;
 
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
 # The client's side of Test::Nginx::Socket: a block's request sections become
 # bytes, the bytes that come back become an answer.
 
@@ -279,4 +282,5 @@ sub dechunk {
     Test::More::fail($block->name . ' - invalid chunked body received');
     return;
 }
+
 1;

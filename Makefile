@@ -1,0 +1,134 @@
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# "make help" says what there is.  Everything that is made is under build/.
+
+MODULE = ngx_http_otpreg_module
+NGX_SRC ?= /usr/share/nginx/src
+CC = gcc
+SHELL = /bin/bash
+
+NGX_FLAGS ?= --with-compat --with-threads --with-debug \
+	--with-http_ssl_module --with-http_v2_module --with-http_realip_module
+WARNINGS = -Wall -Wextra -Werror -Wpointer-arith -Wno-unused-parameter
+
+SOURCES = config $(wildcard src/*.[ch] src/*/*.[ch])
+
+# configure writes into its tree: a copy for each tree, compiler and use
+TREE = build/nginx/$(subst /,_,$(abspath $(NGX_SRC)))-$(notdir $(CC))
+
+.PHONY: all build nginx check test flows asan valgrind demo clean help
+
+all: build
+
+help:
+	@echo 'make             build/$(MODULE).so for the installed nginx'
+	@echo 'make NGX_SRC=dir       the same for a source tree of nginx'
+	@echo 'make nginx NGX_SRC=dir build/nginx-static, with the module in it'
+	@echo 'make CC=clang          with another compiler'
+	@echo 'make demo              a sign-up to try, on 127.0.0.1'
+	@echo 'make test              all tests; their parts are'
+	@echo '     check unit unit-asan fuzz-replay unit-smtp flows asan valgrind'
+	@echo 'make fuzz              FUZZ_SECONDS for each target'
+	@echo 'make clean             remove build/'
+	@echo
+	@echo 'Missing Debian packages are installed when make runs as root.'
+
+
+# ----- packages
+
+PACKAGES_BUILD = gcc make pkg-config libc6-dev nginx nginx-dev \
+	libsodium-dev libmariadb-dev libcurl4-openssl-dev libjansson-dev \
+	libidn2-dev libutf8proc-dev
+PACKAGES_RUN = mariadb-server-core mariadb-client-core openssl curl
+PACKAGES_TEST = perl libtest-base-perl libtest-longstring-perl \
+	liblist-moreutils-perl libhttp-message-perl libipc-run-perl \
+	liburi-perl python3 python3-aiosmtpd chromium chromium-driver \
+	clang libclang-rt-14-dev valgrind exuberant-ctags util-linux dpkg-dev
+
+# nginx is started by its package's postinst unless a policy forbids it
+define install
+	@missing=$$(for p in $(1); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null \
+	    | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	    if [ "$$(id -u)" != 0 ]; then \
+	        echo "missing Debian packages:" $$missing >&2; \
+	        echo "as root: apt-get install --no-install-recommends" \
+	            $$missing >&2; \
+	        exit 1; \
+	    fi; \
+	    t/apt-install.sh $$missing; \
+	fi
+endef
+
+.PHONY: packages-build packages-run packages-test
+
+packages-build:
+ifeq ($(NGX_SRC),/usr/share/nginx/src)
+	$(call install,$(PACKAGES_BUILD))
+endif
+
+packages-run: packages-build
+	$(call install,$(PACKAGES_RUN))
+
+packages-test: packages-run
+	$(call install,$(PACKAGES_TEST))
+
+
+# ----- the module
+
+build: build/$(MODULE).so
+
+build/$(MODULE).so: FORCE | packages-build
+	@$(MAKE) --no-print-directory $(TREE)/objs/$(MODULE).so
+	@cmp -s $(TREE)/objs/$(MODULE).so $@ \
+	    || install -m 755 $(TREE)/objs/$(MODULE).so $@
+
+nginx: build/nginx-static
+
+build/nginx-static: FORCE | packages-build
+	@$(MAKE) --no-print-directory TREE=$(TREE)-static $(TREE)-static/objs/nginx
+	install -m 755 $(TREE)-static/objs/nginx $@
+
+.PHONY: FORCE
+FORCE:
+
+$(TREE)/objs/$(MODULE).so: $(TREE)/objs/Makefile $(SOURCES)
+	@echo "building $@"; $(MAKE) -s -C $(TREE) -f objs/Makefile modules
+	@touch $@
+
+$(TREE)/objs/nginx: $(TREE)/objs/Makefile $(SOURCES)
+	@echo "building $@"; $(MAKE) -s -C $(TREE) -f objs/Makefile binary
+	@touch $@
+
+# a new file needs a new configure, an edited one does not
+$(TREE)/objs/Makefile: config build/sources
+	@test -d $(NGX_SRC)/src/core || { \
+	    echo "$(NGX_SRC) is no source tree of nginx: install Debian's" \
+	        "nginx-dev, or set NGX_SRC" >&2; exit 1; }
+	@echo "configuring $(TREE)"; rm -rf $(TREE)
+	@mkdir -p $(dir $(TREE))
+	@cp -aL $(NGX_SRC) $(TREE)
+	@cd $(TREE) && rm -rf objs .git && NGX_CONF_FLAGS=($(NGX_FLAGS)) \
+	    && if [ -f conf_flags ]; then . ./conf_flags; fi \
+	    && { [ -x configure ] || ln -s auto/configure configure; } \
+	    && ./configure "$${NGX_CONF_FLAGS[@]}" --with-cc=$(CC) \
+	        --with-cc-opt='-O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 $(WARNINGS) $(CC_OPT)' \
+	        --with-ld-opt='-Wl,-z,relro -Wl,-z,now $(LD_OPT)' \
+	        --add-$(if $(findstring static,$(TREE)),,dynamic-)module=$(CURDIR) \
+	        > configure.log 2>&1 \
+	    || { tail -n 15 configure.log >&2; exit 1; }
+
+build/sources: FORCE
+	@mkdir -p build
+	@ls $(SOURCES) | cmp -s - $@ || ls $(SOURCES) > $@
+
+
+# ----- to try it
+
+demo: build packages-run
+	@conf-examples/demo/run.sh
+
+clean:
+	rm -rf build t/servroot

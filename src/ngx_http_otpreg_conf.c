@@ -1,0 +1,552 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <sodium.h>
+
+#include "ngx_http_otpreg_conf.h"
+#include "ngx_http_otpreg_secret.h"
+
+
+/* NIST SP 800-63B-4 3.1.1.2: at least 8, and at least 64 must be allowed */
+
+#define NGX_HTTP_OTPREG_PASSWORD_MIN  8
+#define NGX_HTTP_OTPREG_PASSWORD_MAX  64
+
+#define NGX_HTTP_OTPREG_HASH_MEMORY_MAX      ((ssize_t) 4 * 1024 * 1024 * 1024)
+#define NGX_HTTP_OTPREG_HASH_OPERATIONS_MAX  64
+
+/* a list of a hundred million bytes is ten million passwords */
+#define NGX_HTTP_OTPREG_BLOCKLIST_MAX  (128 * 1024 * 1024)
+
+
+static ngx_int_t ngx_http_otpreg_read_blocklist(ngx_conf_t *cf,
+    ngx_str_t *name, ngx_str_t *text);
+
+
+char *
+ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    char                              *rv;
+    ngx_str_t                         *value;
+    ngx_http_compile_complex_value_t   ccv;
+
+    static const ngx_http_handler_pt  handlers[] = {
+        NULL,
+        ngx_http_otpreg_register_handler,
+        ngx_http_otpreg_verify_handler,
+        ngx_http_otpreg_resend_handler,
+        ngx_http_otpreg_console_handler
+    };
+
+    rv = ngx_http_otpreg_set_role(cf, olcf, cmd->offset,
+                                  handlers[cmd->offset]);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2) {
+
+        if (value[1].len == 0
+            || (value[1].data[0] != '/' && value[1].data[0] != '@'
+                && value[1].data[0] != '$'))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid page \"%V\": it is a URI that begins "
+                               "with \"/\", or a named location", &value[1]);
+            return NGX_CONF_ERROR;
+        }
+
+        olcf->page = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+        if (olcf->page == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &value[1];
+        ccv.complex_value = olcf->page;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_otpreg_set_role(ngx_conf_t *cf, ngx_http_otpreg_loc_conf_t *olcf,
+    ngx_uint_t role, ngx_http_handler_pt handler)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (olcf->handler == handler) {
+        return "is duplicate";
+    }
+
+    if (olcf->role != NGX_HTTP_OTPREG_NONE) {
+        return "is in a location with another handler of this module";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    clcf->handler = handler;
+
+    olcf->role = role;
+    olcf->handler = handler;
+    olcf->file = cf->conf_file->file.name.data;
+    olcf->line = cf->conf_file->line;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_otpreg_set_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    unsigned     line;
+    ngx_str_t   *value, text;
+    const char  *error;
+
+    if (olcf->keys != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_http_otpreg_secret_read(cf, &value[1], &text) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    olcf->keys = ngx_http_otpreg_secret_alloc(cf, sizeof(otpreg_keys_t));
+    if (olcf->keys == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    line = otpreg_keys_parse(ngx_http_otpreg_str(&text), olcf->keys, &error);
+
+    sodium_memzero(text.data, text.len);
+
+    if (line != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s in line %ui of \"%V\"",
+                           error, (ngx_uint_t) line, &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_otpreg_set_site(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    size_t      i;
+    u_char      ch;
+    ngx_str_t  *value;
+
+    if (olcf->site.data != NULL) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || value[1].len > OTPREG_SITE_MAX) {
+        return ngx_http_otpreg_invalid(cf, &value[1]);
+    }
+
+    for (i = 0; i < value[1].len; i++) {
+        ch = value[1].data[i];
+
+        if ((ch < 'a' || ch > 'z') && (ch < 'A' || ch > 'Z')
+            && (ch < '0' || ch > '9') && ch != '.' && ch != '_' && ch != '-')
+        {
+            return ngx_http_otpreg_invalid(cf, &value[1]);
+        }
+    }
+
+    olcf->site = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_otpreg_set_mail(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    ngx_str_t  *value;
+
+    if (olcf->mail.data != NULL) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || value[1].data[0] != '/') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid URI \"%V\" of a courier location",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    olcf->mail = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_otpreg_set_password_length(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    ngx_int_t   min, max;
+    ngx_str_t  *value;
+
+    if (olcf->password_min != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    min = ngx_atoi(value[1].data, value[1].len);
+
+    if (min < NGX_HTTP_OTPREG_PASSWORD_MIN || min > OTPREG_PASSWORD_CHARS_MAX)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid minimum \"%V\", it must be between "
+                           "%d and %d", &value[1],
+                           NGX_HTTP_OTPREG_PASSWORD_MIN,
+                           OTPREG_PASSWORD_CHARS_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    olcf->password_min = min;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    max = ngx_atoi(value[2].data, value[2].len);
+
+    if (max < NGX_HTTP_OTPREG_PASSWORD_MAX || max > OTPREG_PASSWORD_CHARS_MAX
+        || max < min)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid maximum \"%V\", it must be between "
+                           "%d and %d, and not below the minimum", &value[2],
+                           NGX_HTTP_OTPREG_PASSWORD_MAX,
+                           OTPREG_PASSWORD_CHARS_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    olcf->password_max = max;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_otpreg_set_password_hash(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    ssize_t      memory;
+    ngx_int_t    operations;
+    ngx_str_t   *value, option;
+    ngx_uint_t   i, least;
+
+    /* MiB for 1, 2, ... passes: OWASP Password Storage Cheat Sheet */
+
+    static const ngx_uint_t  owasp[] = { 46, 19, 12, 9, 7 };
+
+    if (olcf->hash_memory != NGX_CONF_UNSET_SIZE) {
+        return "is duplicate";
+    }
+
+    memory = 64 * 1024 * 1024;
+    operations = 2;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_otpreg_option(&value[i], "memory", &option)) {
+            memory = ngx_parse_size(&option);
+
+            if (memory <= 0 || memory > NGX_HTTP_OTPREG_HASH_MEMORY_MAX) {
+                return ngx_http_otpreg_invalid(cf, &value[i]);
+            }
+
+        } else if (ngx_http_otpreg_option(&value[i], "operations", &option)) {
+            operations = ngx_atoi(option.data, option.len);
+
+            if (operations < 1
+                || operations > NGX_HTTP_OTPREG_HASH_OPERATIONS_MAX)
+            {
+                return ngx_http_otpreg_invalid(cf, &value[i]);
+            }
+
+        } else {
+            return ngx_http_otpreg_unknown(cf, &value[i]);
+        }
+    }
+
+    least = owasp[ngx_min(operations, 5) - 1];
+
+    if ((size_t) memory < least * 1024 * 1024) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "%z bytes of memory are too little for "
+                           "operations=%i, %uim is the minimum",
+                           memory, operations, least);
+        return NGX_CONF_ERROR;
+    }
+
+    olcf->hash_memory = memory;
+    olcf->hash_operations = operations;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_otpreg_set_password_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    unsigned             line;
+    ngx_str_t           *value, text;
+    ngx_pool_cleanup_t  *cln;
+
+    if (olcf->blocklist != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        olcf->blocklist = NULL;
+        return NGX_CONF_OK;
+    }
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+
+    if (cln == NULL
+        || ngx_http_otpreg_read_blocklist(cf, &value[1], &text) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    olcf->blocklist = otpreg_blocklist_parse(ngx_http_otpreg_str(&text),
+                                             &line);
+    ngx_free(text.data);
+
+    if (olcf->blocklist == NULL) {
+
+        if (line) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "line %ui of \"%V\" is not UTF-8",
+                               (ngx_uint_t) line, &value[1]);
+        } else {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "no memory for \"%V\"", &value[1]);
+        }
+
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = (ngx_pool_cleanup_pt) otpreg_blocklist_free;
+    cln->data = olcf->blocklist;
+
+    return NGX_CONF_OK;
+}
+
+
+/* text->data is the caller's to ngx_free() */
+
+static ngx_int_t
+ngx_http_otpreg_read_blocklist(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *text)
+{
+    off_t            size;
+    ngx_int_t        rc;
+    ngx_file_t       file;
+    ngx_file_info_t  fi;
+
+    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&file, sizeof(ngx_file_t));
+    file.name = *name;
+    file.log = cf->log;
+
+    file.fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (file.fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_open_file_n " \"%V\" failed", name);
+        return NGX_ERROR;
+    }
+
+    rc = NGX_ERROR;
+    text->data = NULL;
+
+    if (ngx_fd_info(file.fd, &fi) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_fd_info_n " \"%V\" failed", name);
+        goto done;
+    }
+
+    size = ngx_file_size(&fi);
+
+    if (!ngx_is_file(&fi) || size > NGX_HTTP_OTPREG_BLOCKLIST_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is not a regular file, or too large", name);
+        goto done;
+    }
+
+    text->len = size;
+    text->data = ngx_alloc(size + 1, cf->log);
+
+    if (text->data != NULL
+        && ngx_read_file(&file, text->data, size, 0) == (ssize_t) size)
+    {
+        rc = NGX_OK;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" cannot be read",
+                           name);
+        ngx_free(text->data);
+    }
+
+done:
+
+    if (ngx_close_file(file.fd) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
+                           ngx_close_file_n " \"%V\" failed", name);
+    }
+
+    return rc;
+}
+
+
+char *
+ngx_http_otpreg_set_thread_pools(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_otpreg_main_conf_t *omcf = conf;
+
+    ngx_str_t   *value, option;
+    ngx_uint_t   i, kind;
+
+    static const char *const  kinds[] = { "hash", "database", "mail" };
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        for (kind = 0; kind < NGX_HTTP_OTPREG_POOLS; kind++) {
+            if (ngx_http_otpreg_option(&value[i], kinds[kind], &option)) {
+                break;
+            }
+        }
+
+        if (kind == NGX_HTTP_OTPREG_POOLS || option.len == 0) {
+            return ngx_http_otpreg_unknown(cf, &value[i]);
+        }
+
+        if (omcf->pool_names[kind].data != NULL) {
+            return "is duplicate";
+        }
+
+        omcf->pool_names[kind] = option;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_otpreg_check_time(ngx_conf_t *cf, void *post, void *data)
+{
+    ngx_http_otpreg_time_bounds_t  *bounds = post;
+    time_t                         *time = data;
+
+    if (*time < bounds->low || *time > bounds->high) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "value must be between %T and %T seconds",
+                           bounds->low, bounds->high);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_uint_t
+ngx_http_otpreg_option(const ngx_str_t *arg, const char *name,
+    ngx_str_t *value)
+{
+    size_t  len;
+
+    len = ngx_strlen(name);
+
+    if (arg->len <= len || arg->data[len] != '='
+        || ngx_strncmp(arg->data, name, len) != 0)
+    {
+        return 0;
+    }
+
+    value->data = arg->data + len + 1;
+    value->len = arg->len - len - 1;
+
+    return 1;
+}
+
+
+char *
+ngx_http_otpreg_invalid(ngx_conf_t *cf, const ngx_str_t *arg)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V\"", arg);
+    return NGX_CONF_ERROR;
+}
+
+
+/* the value of a parameter that was misspelt may be a password */
+
+char *
+ngx_http_otpreg_unknown(ngx_conf_t *cf, const ngx_str_t *arg)
+{
+    u_char     *p;
+    ngx_str_t   name;
+
+    name = *arg;
+    p = ngx_strlchr(name.data, name.data + name.len, '=');
+
+    if (p != NULL) {
+        name.len = p - name.data;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid parameter \"%V%s\"",
+                       &name, p ? "=..." : "");
+    return NGX_CONF_ERROR;
+}

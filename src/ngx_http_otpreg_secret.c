@@ -1,0 +1,140 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <sodium.h>
+
+#include "ngx_http_otpreg_secret.h"
+
+
+#define NGX_HTTP_OTPREG_SECRET_MAX  65536
+
+
+static ngx_int_t ngx_http_otpreg_secret_check(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_file_info_t *fi);
+
+
+void *
+ngx_http_otpreg_secret_alloc(ngx_conf_t *cf, size_t size)
+{
+    void                *p;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    p = sodium_malloc(size);
+    if (p == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "sodium_malloc() failed");
+        return NULL;
+    }
+
+    cln->handler = sodium_free;
+    cln->data = p;
+
+    return p;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_secret_read(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *content)
+{
+    ssize_t          n;
+    ngx_fd_t         fd;
+    ngx_int_t        rc;
+    ngx_file_info_t  fi;
+
+    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_open_file_n " \"%V\" failed", name);
+        return NGX_ERROR;
+    }
+
+    rc = NGX_ERROR;
+
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_fd_info_n " \"%V\" failed", name);
+        goto done;
+    }
+
+    if (ngx_http_otpreg_secret_check(cf, name, &fi) != NGX_OK) {
+        goto done;
+    }
+
+    content->len = ngx_file_size(&fi);
+    content->data = ngx_http_otpreg_secret_alloc(cf, content->len + 1);
+
+    if (content->data == NULL) {
+        goto done;
+    }
+
+    n = ngx_read_fd(fd, content->data, content->len);
+
+    if (n != (ssize_t) content->len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, (n == -1) ? ngx_errno : 0,
+                           ngx_read_fd_n " \"%V\" failed", name);
+        goto done;
+    }
+
+    if (content->len && content->data[content->len - 1] == LF) {
+        content->len--;
+    }
+
+    if (content->len && content->data[content->len - 1] == CR) {
+        content->len--;
+    }
+
+    content->data[content->len] = '\0';
+
+    rc = NGX_OK;
+
+done:
+
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
+                           ngx_close_file_n " \"%V\" failed", name);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_secret_check(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_file_info_t *fi)
+{
+    if (!ngx_is_file(fi)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is not a regular file", name);
+        return NGX_ERROR;
+    }
+
+    if (ngx_file_access(fi) & S_IRWXO) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "others have access to \"%V\" (mode %04uo), "
+                           "it holds a secret: chmod o-rwx", name,
+                           (ngx_uint_t) ngx_file_access(fi));
+        return NGX_ERROR;
+    }
+
+    if (ngx_file_size(fi) > NGX_HTTP_OTPREG_SECRET_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" is too large", name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}

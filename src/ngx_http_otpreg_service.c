@@ -1,0 +1,301 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include "ngx_http_otpreg_service.h"
+
+
+/* a body stays in memory up to here, whatever its transfer coding */
+#define NGX_HTTP_OTPREG_BUFFER_SIZE  131072
+
+
+static ngx_int_t ngx_http_otpreg_service_check(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *olcf);
+static ngx_int_t ngx_http_otpreg_service_missing(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *olcf, const char *directive);
+static ngx_int_t ngx_http_otpreg_service_pools(ngx_conf_t *cf,
+    ngx_http_otpreg_main_conf_t *omcf);
+static void ngx_http_otpreg_service_bound_body(ngx_conf_t *cf);
+static ngx_http_otpreg_service_t *ngx_http_otpreg_service_find(
+    ngx_http_otpreg_main_conf_t *omcf, ngx_http_otpreg_loc_conf_t *olcf);
+static ngx_http_otpreg_service_t *ngx_http_otpreg_service_add(ngx_conf_t *cf,
+    ngx_http_otpreg_main_conf_t *omcf, ngx_http_otpreg_loc_conf_t *olcf);
+static const char *ngx_http_otpreg_service_conflict(
+    ngx_http_otpreg_loc_conf_t *a, ngx_http_otpreg_loc_conf_t *b);
+static ngx_uint_t ngx_http_otpreg_same_database(const otpreg_db_conf_t *a,
+    const otpreg_db_conf_t *b);
+static ngx_uint_t ngx_http_otpreg_same_text(const char *a, const char *b);
+static ngx_uint_t ngx_http_otpreg_same_value(ngx_http_complex_value_t *a,
+    ngx_http_complex_value_t *b);
+
+
+ngx_int_t
+ngx_http_otpreg_service_complete(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *olcf)
+{
+    const char                   *directive;
+    ngx_http_otpreg_main_conf_t  *omcf;
+
+    if (olcf->role == NGX_HTTP_OTPREG_NONE) {
+        return NGX_OK;
+    }
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_otpreg_module);
+
+    if (ngx_http_otpreg_service_pools(cf, omcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (olcf->role == NGX_HTTP_OTPREG_COURIER) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_otpreg_service_check(cf, olcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_otpreg_service_bound_body(cf);
+
+    olcf->service = ngx_http_otpreg_service_find(omcf, olcf);
+
+    if (olcf->service == NULL) {
+        olcf->service = ngx_http_otpreg_service_add(cf, omcf, olcf);
+        return olcf->service ? NGX_OK : NGX_ERROR;
+    }
+
+    directive = ngx_http_otpreg_service_conflict(olcf->service->conf, olcf);
+
+    if (directive != NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "the locations in %s:%ui and %s:%ui share a database "
+                      "and \"otpreg_site\", but differ in \"%s\"",
+                      olcf->service->conf->file, olcf->service->conf->line,
+                      olcf->file, olcf->line, directive);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_service_check(ngx_conf_t *cf, ngx_http_otpreg_loc_conf_t *olcf)
+{
+    if (olcf->database == NULL) {
+        return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_database");
+    }
+
+    if (olcf->keys == NULL) {
+        return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_key_file");
+    }
+
+    if (olcf->mail.len == 0) {
+        return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_mail");
+    }
+
+    if (olcf->password_min > olcf->password_max) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"otpreg_password_length\" has a minimum above its "
+                      "maximum for the location in %s:%ui",
+                      olcf->file, olcf->line);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_service_missing(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *olcf, const char *directive)
+{
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "no \"%s\" is defined for the location in %s:%ui",
+                  directive, olcf->file, olcf->line);
+
+    return NGX_ERROR;
+}
+
+
+/* nginx says which pool was never defined */
+
+static ngx_int_t
+ngx_http_otpreg_service_pools(ngx_conf_t *cf,
+    ngx_http_otpreg_main_conf_t *omcf)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_OTPREG_POOLS; i++) {
+
+        if (omcf->pools[i] != NULL) {
+            continue;
+        }
+
+        omcf->pools[i] = ngx_thread_pool_add(cf, &omcf->pool_names[i]);
+        if (omcf->pools[i] == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * A form with a password must never get into a temporary file: what does not
+ * fit the buffer is refused by nginx.
+ */
+
+static void
+ngx_http_otpreg_service_bound_body(ngx_conf_t *cf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    clcf->client_body_buffer_size = NGX_HTTP_OTPREG_BUFFER_SIZE;
+    clcf->client_body_in_file_only = 0;
+
+    if (clcf->client_max_body_size == 0
+        || clcf->client_max_body_size > NGX_HTTP_OTPREG_BUFFER_SIZE)
+    {
+        clcf->client_max_body_size = NGX_HTTP_OTPREG_BUFFER_SIZE;
+    }
+}
+
+
+static ngx_http_otpreg_service_t *
+ngx_http_otpreg_service_find(ngx_http_otpreg_main_conf_t *omcf,
+    ngx_http_otpreg_loc_conf_t *olcf)
+{
+    ngx_uint_t                    i;
+    ngx_http_otpreg_service_t   **service;
+    ngx_http_otpreg_loc_conf_t   *other;
+
+    service = omcf->services.elts;
+
+    for (i = 0; i < omcf->services.nelts; i++) {
+        other = service[i]->conf;
+
+        if (ngx_strcmp(other->site.data, olcf->site.data) == 0
+            && ngx_http_otpreg_same_database(other->database, olcf->database))
+        {
+            return service[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_otpreg_service_t *
+ngx_http_otpreg_service_add(ngx_conf_t *cf, ngx_http_otpreg_main_conf_t *omcf,
+    ngx_http_otpreg_loc_conf_t *olcf)
+{
+    ngx_http_core_srv_conf_t    *cscf;
+    ngx_http_otpreg_service_t   *service, **p;
+
+    service = ngx_pcalloc(cf->pool, sizeof(ngx_http_otpreg_service_t));
+    p = ngx_array_push(&omcf->services);
+
+    if (service == NULL || p == NULL) {
+        return NULL;
+    }
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    service->conf = olcf;
+    service->conf_ctx = cscf->ctx;
+    service->main_conf = omcf;
+
+    *p = service;
+
+    return service;
+}
+
+
+/*
+ * Messages know their site, not their server: what decides how they are sent
+ * must be the same for all locations of a site.
+ */
+
+static const char *
+ngx_http_otpreg_service_conflict(ngx_http_otpreg_loc_conf_t *a,
+    ngx_http_otpreg_loc_conf_t *b)
+{
+    if (a->keys != b->keys
+        && ngx_memcmp(a->keys, b->keys, sizeof(otpreg_keys_t)) != 0)
+    {
+        return "otpreg_key_file";
+    }
+
+    if (a->mail.len != b->mail.len
+        || ngx_strncmp(a->mail.data, b->mail.data, a->mail.len) != 0)
+    {
+        return "otpreg_mail";
+    }
+
+    if (!ngx_http_otpreg_same_value(a->mail_text, b->mail_text)) {
+        return "otpreg_mail_text";
+    }
+
+    if (!ngx_http_otpreg_same_value(a->mail_html, b->mail_html)) {
+        return "otpreg_mail_html";
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_same_database(const otpreg_db_conf_t *a,
+    const otpreg_db_conf_t *b)
+{
+    unsigned  i;
+
+    if (a == b) {
+        return 1;
+    }
+
+    if (a->nhosts != b->nhosts || a->port != b->port
+        || !ngx_http_otpreg_same_text(a->socket, b->socket)
+        || !ngx_http_otpreg_same_text(a->name, b->name))
+    {
+        return 0;
+    }
+
+    for (i = 0; i < a->nhosts; i++) {
+        if (!ngx_http_otpreg_same_text(a->host[i], b->host[i])) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_same_text(const char *a, const char *b)
+{
+    if (a == NULL || b == NULL) {
+        return a == b;
+    }
+
+    return ngx_strcmp(a, b) == 0;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_same_value(ngx_http_complex_value_t *a,
+    ngx_http_complex_value_t *b)
+{
+    if (a == NULL || b == NULL) {
+        return a == b;
+    }
+
+    return a->value.len == b->value.len
+           && ngx_strncmp(a->value.data, b->value.data, a->value.len) == 0;
+}

@@ -1,0 +1,45 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_SERVICE_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_SERVICE_H_INCLUDED_
+
+
+#include "ngx_http_otpreg_module.h"
+
+
+/*
+ * A service is what the locations of one sign-up share: database, site, keys
+ * and couriers.
+ */
+
+
+struct ngx_http_otpreg_service_s {
+    ngx_http_otpreg_loc_conf_t     *conf;       /* of the first location */
+    ngx_http_conf_ctx_t            *conf_ctx;   /* of its server */
+    ngx_http_otpreg_main_conf_t    *main_conf;
+
+    /* from here on each worker's own, see dispatch */
+
+    ngx_event_t                     poll;
+    ngx_uint_t                      in_flight;  /* messages being sent */
+    time_t                          purge_at;
+    unsigned                        polling:1;
+    unsigned                        released:1;
+    unsigned                        down:1;
+};
+
+
+/*
+ * Check that a location with a handler has all that it needs, and find or make
+ * its service.  After merging; NGX_OK, or NGX_ERROR after an [emerg] line.
+ */
+ngx_int_t ngx_http_otpreg_service_complete(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *olcf);
+
+
+#endif /* _NGX_HTTP_OTPREG_SERVICE_H_INCLUDED_ */
