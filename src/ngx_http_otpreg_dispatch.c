@@ -7,33 +7,18 @@
 
 #include <sodium.h>
 
-#include "otpreg_message.h"
-
 #include "ngx_http_otpreg_detached.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_lease.h"
 #include "ngx_http_otpreg_task.h"
 
 
 /* messages that a worker sends at once, for each service */
 #define NGX_HTTP_OTPREG_IN_FLIGHT     32
 
-/* a delivery is broken off before its lease ends */
-#define NGX_HTTP_OTPREG_SEND_TIME     100000    /* ms */
-
 #define NGX_HTTP_OTPREG_POLL_TIME     1000      /* ms, and up to a half more */
 #define NGX_HTTP_OTPREG_PURGE_TIME    600       /* seconds */
 
-#define NGX_HTTP_OTPREG_BACKOFF_MIN   2000U     /* ms */
-#define NGX_HTTP_OTPREG_BACKOFF_MAX   30000U
-#define NGX_HTTP_OTPREG_RETRY_MAX     3600000   /* of a Retry-After */
-
-
-enum {
-    NGX_HTTP_OTPREG_STEP_TEXT = 0,
-    NGX_HTTP_OTPREG_STEP_HTML,
-    NGX_HTTP_OTPREG_STEP_COURIER,
-    NGX_HTTP_OTPREG_STEP_END
-};
 
 
 /* one look into the outbox */
@@ -56,10 +41,6 @@ typedef struct {
 } ngx_http_otpreg_poll_t;
 
 
-static void ngx_http_otpreg_dispatch_name_node(void);
-static void ngx_http_otpreg_dispatch_lease(char *lease);
-static bool ngx_http_otpreg_dispatch_dead(long pid);
-
 static void ngx_http_otpreg_dispatch_poll(ngx_event_t *ev);
 static ngx_int_t ngx_http_otpreg_dispatch_claim(
     ngx_http_otpreg_service_t *service);
@@ -68,41 +49,11 @@ static void ngx_http_otpreg_dispatch_claimed(void *data);
 static void ngx_http_otpreg_dispatch_again(ngx_http_otpreg_service_t *service,
     ngx_msec_t time);
 
-static ngx_http_otpreg_dispatch_t *ngx_http_otpreg_dispatch_create(
-    ngx_http_otpreg_service_t *service, const otpreg_store_message_t *message);
-static ngx_int_t ngx_http_otpreg_dispatch_code(ngx_http_otpreg_dispatch_t *d);
-static void ngx_http_otpreg_dispatch_wake(ngx_http_request_t *r);
-static ngx_int_t ngx_http_otpreg_dispatch_next(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d);
-static ngx_int_t ngx_http_otpreg_dispatch_start(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d, ngx_str_t *uri, ngx_str_t *body);
-static ngx_int_t ngx_http_otpreg_dispatch_answer(ngx_http_request_t *sr,
-    void *data, ngx_int_t rc);
-static time_t ngx_http_otpreg_dispatch_retry_after(ngx_http_request_t *sr);
-static ngx_int_t ngx_http_otpreg_dispatch_rendered(
-    ngx_http_otpreg_dispatch_t *d);
-static ngx_int_t ngx_http_otpreg_dispatch_default(
-    ngx_http_otpreg_dispatch_t *d);
-static ngx_int_t ngx_http_otpreg_dispatch_courier(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d);
-
-static void ngx_http_otpreg_dispatch_done(void *data);
-static void ngx_http_otpreg_dispatch_decide(ngx_http_otpreg_dispatch_t *d);
-static ngx_uint_t ngx_http_otpreg_dispatch_is_temporary(ngx_uint_t status);
-static unsigned ngx_http_otpreg_dispatch_backoff(unsigned attempts);
-static void ngx_http_otpreg_dispatch_log(ngx_http_otpreg_dispatch_t *d);
-static void ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_dispatch_finish_later(
     ngx_http_otpreg_dispatch_t *d, ngx_msec_t time);
 static void ngx_http_otpreg_dispatch_finish_again(ngx_event_t *ev);
 static void ngx_http_otpreg_dispatch_finish_work(void *data);
 static void ngx_http_otpreg_dispatch_finished(void *data);
-
-
-/* this machine, boot and process namespace: where a pid means something */
-static char        ngx_http_otpreg_node[17];
-
-static ngx_uint_t  ngx_http_otpreg_lease_number;
 
 
 ngx_int_t
@@ -116,7 +67,7 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
-    ngx_http_otpreg_dispatch_name_node();
+    ngx_http_otpreg_lease_init();
 
     service = omcf->services.elts;
 
@@ -134,79 +85,6 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
 }
 
 
-static void
-ngx_http_otpreg_dispatch_name_node(void)
-{
-    int                       fd;
-    u_char                    hash[16];
-    char                      buf[256];
-    size_t                    i;
-    ssize_t                   n;
-    crypto_generichash_state  state;
-
-    static const char *const  links[] = {
-        "/proc/self/ns/pid",
-        "/proc/self/ns/uts"
-    };
-
-    crypto_generichash_init(&state, NULL, 0, sizeof(hash));
-
-    crypto_generichash_update(&state, ngx_cycle->hostname.data,
-                              ngx_cycle->hostname.len);
-
-    fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY|O_CLOEXEC);
-    n = (fd == -1) ? -1 : read(fd, buf, sizeof(buf));
-
-    if (n <= 0) {
-
-        /* without a name for the boot a pid tells nothing: wait for leases */
-
-        randombytes_buf(buf, 16);
-        n = 16;
-    }
-
-    if (fd != -1) {
-        close(fd);
-    }
-
-    crypto_generichash_update(&state, (u_char *) buf, n);
-
-    for (i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
-        n = readlink(links[i], buf, sizeof(buf));
-
-        if (n > 0) {
-            crypto_generichash_update(&state, (u_char *) buf, n);
-        }
-    }
-
-    crypto_generichash_final(&state, hash, sizeof(hash));
-
-    sodium_bin2hex(ngx_http_otpreg_node, sizeof(ngx_http_otpreg_node), hash,
-                   (sizeof(ngx_http_otpreg_node) - 1) / 2);
-}
-
-
-static void
-ngx_http_otpreg_dispatch_lease(char *lease)
-{
-    u_char  *p;
-
-    p = ngx_snprintf((u_char *) lease, OTPREG_LEASE_MAX, "%s-%P-%ui",
-                     ngx_http_otpreg_node, ngx_pid,
-                     ngx_http_otpreg_lease_number++);
-    *p = '\0';
-}
-
-
-/* runs in a database thread */
-
-static bool
-ngx_http_otpreg_dispatch_dead(long pid)
-{
-    return pid > 0 && kill((pid_t) pid, 0) == -1 && errno == ESRCH;
-}
-
-
 void
 ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
     otpreg_store_outbox_t *outbox, char *lease)
@@ -221,7 +99,7 @@ ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
 
     service->in_flight++;
 
-    ngx_http_otpreg_dispatch_lease(lease);
+    ngx_http_otpreg_lease_make(lease);
     outbox->lease = lease;
 }
 
@@ -317,7 +195,7 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_service_t *service)
     poll->release = !service->released;
     poll->purge = (ngx_time() >= service->purge_at);
 
-    ngx_http_otpreg_dispatch_lease(poll->lease);
+    ngx_http_otpreg_lease_make(poll->lease);
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
 
@@ -356,8 +234,9 @@ ngx_http_otpreg_dispatch_claim_work(void *data)
     poll->outcome = OTPREG_OK;
 
     if (poll->release) {
-        poll->outcome = otpreg_store_release(database, ngx_http_otpreg_node,
-                                             ngx_http_otpreg_dispatch_dead,
+        poll->outcome = otpreg_store_release(database,
+                                             ngx_http_otpreg_lease_node(),
+                                             ngx_http_otpreg_lease_dead,
                                              &poll->released, poll->error);
     }
 
@@ -439,525 +318,16 @@ void
 ngx_http_otpreg_dispatch_send(ngx_http_otpreg_service_t *service,
     const otpreg_store_message_t *message)
 {
-    ngx_http_request_t          *r;
-    ngx_http_otpreg_ctx_t       *ctx;
-    ngx_http_otpreg_dispatch_t  *d;
-
-    d = ngx_http_otpreg_dispatch_create(service, message);
-
-    if (d == NULL) {
+    if (ngx_http_otpreg_deliver(service, message) != NGX_OK) {
 
         /* no memory: the lease runs out, and somebody sends it later */
 
         service->in_flight--;
-        return;
-    }
-
-    if (ngx_http_otpreg_dispatch_code(d) != NGX_OK) {
-        ngx_http_otpreg_dispatch_done(d);
-        return;
-    }
-
-    r = ngx_http_otpreg_detached_create(service->conf_ctx,
-                                        NGX_HTTP_OTPREG_SEND_TIME,
-                                        ngx_http_otpreg_dispatch_wake,
-                                        ngx_http_otpreg_dispatch_done, d);
-    if (r == NULL) {
-        d->error = 1;
-        ngx_sprintf(d->reason, "no free connection%Z");
-        ngx_http_otpreg_dispatch_done(d);
-        return;
-    }
-
-    ctx = ngx_http_otpreg_make_ctx(r);
-
-    if (ctx != NULL) {
-        ctx->dispatch = d;
-        ctx->conf = service->conf;
-        r->write_event_handler(r);
-
-    } else {
-        d->error = 1;
-        ngx_http_otpreg_detached_end(r);
-        return;
     }
 }
 
 
-static ngx_http_otpreg_dispatch_t *
-ngx_http_otpreg_dispatch_create(ngx_http_otpreg_service_t *service,
-    const otpreg_store_message_t *message)
-{
-    ngx_pool_t                  *pool;
-    ngx_http_otpreg_dispatch_t  *d;
-
-    pool = ngx_http_otpreg_detached_create_pool(1024, ngx_cycle->log);
-    if (pool == NULL) {
-        return NULL;
-    }
-
-    d = ngx_pcalloc(pool, sizeof(ngx_http_otpreg_dispatch_t));
-    if (d == NULL) {
-        ngx_destroy_pool(pool);
-        return NULL;
-    }
-
-    d->service = service;
-    d->pool = pool;
-    d->message = *message;
-    d->step = NGX_HTTP_OTPREG_STEP_TEXT;
-
-    return d;
-}
-
-
-/* NGX_OK when there is something to send, else fate and reason are set */
-
-static ngx_int_t
-ngx_http_otpreg_dispatch_code(ngx_http_otpreg_dispatch_t *d)
-{
-    otpreg_otp_t        *otp;
-    const otpreg_key_t  *key;
-
-    d->fate = OTPREG_STORE_GIVEN_UP;
-
-    if (d->message.obsolete) {
-        ngx_sprintf(d->reason, "the code was used already%Z");
-        d->step = NGX_HTTP_OTPREG_STEP_END;
-        return NGX_DECLINED;
-    }
-
-    otp = &d->message.otp;
-
-    key = otpreg_keys_find(d->service->conf->keys, otp->key_name);
-
-    if (key == NULL) {
-        ngx_sprintf(d->reason, "no key \"%s\" in the key file%Z",
-                    otp->key_name);
-        d->step = NGX_HTTP_OTPREG_STEP_END;
-        return NGX_DECLINED;
-    }
-
-    /* the owner of an address is told of a sign-up, but never gets a code */
-
-    if (ngx_strcmp(d->message.template, OTPREG_TEMPLATE_OTP) == 0) {
-        otpreg_code_derive(key->key, otp, (char *) d->code);
-    }
-
-    return NGX_OK;
-}
-
-
-/* begins a delivery, and goes on with it after each subrequest */
-
-static void
-ngx_http_otpreg_dispatch_wake(ngx_http_request_t *r)
-{
-    ngx_int_t                    rc;
-    ngx_http_otpreg_ctx_t       *ctx;
-    ngx_http_otpreg_dispatch_t  *d;
-
-    ctx = ngx_http_otpreg_get_ctx(r);
-    d = ctx->dispatch;
-
-    if (d->waiting) {
-
-        if (!d->waiting->done) {
-            return;
-        }
-
-        d->waiting = NULL;
-
-        if (d->step == NGX_HTTP_OTPREG_STEP_COURIER
-            || ngx_http_otpreg_dispatch_rendered(d) != NGX_OK)
-        {
-            ngx_http_otpreg_detached_end(r);
-            return;
-        }
-
-        d->step++;
-    }
-
-    rc = ngx_http_otpreg_dispatch_next(r, d);
-
-    if (rc != NGX_OK) {
-        d->error = 1;
-        ngx_http_otpreg_detached_end(r);
-        return;
-    }
-
-    ngx_http_otpreg_detached_run(r);
-}
-
-
-static ngx_int_t
-ngx_http_otpreg_dispatch_next(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d)
-{
-    ngx_str_t                    uri;
-    ngx_http_complex_value_t    *template;
-    ngx_http_otpreg_loc_conf_t  *olcf;
-
-    olcf = d->service->conf;
-
-    for ( /* void */ ; d->step < NGX_HTTP_OTPREG_STEP_COURIER; d->step++) {
-
-        template = (d->step == NGX_HTTP_OTPREG_STEP_TEXT) ? olcf->mail_text
-                                                          : olcf->mail_html;
-        if (template == NULL) {
-            continue;
-        }
-
-        if (ngx_http_complex_value(r, template, &uri) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (uri.len != 0) {
-            return ngx_http_otpreg_dispatch_start(r, d, &uri, NULL);
-        }
-    }
-
-    return ngx_http_otpreg_dispatch_courier(r, d);
-}
-
-
-static ngx_int_t
-ngx_http_otpreg_dispatch_start(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d, ngx_str_t *uri, ngx_str_t *body)
-{
-    d->status = 0;
-    d->error = 0;
-    ngx_str_null(&d->body);
-
-    d->waiting = ngx_http_otpreg_detached_subrequest(r, uri, body,
-                                          ngx_http_otpreg_dispatch_answer, d);
-
-    return d->waiting ? NGX_OK : NGX_ERROR;
-}
-
-
-/*
- * Called twice when an answer of 300 or more comes from nginx itself: only
- * state is overwritten here, the decision is taken at the end.
- */
-
-static ngx_int_t
-ngx_http_otpreg_dispatch_answer(ngx_http_request_t *sr, void *data,
-    ngx_int_t rc)
-{
-    ngx_http_otpreg_dispatch_t *d = data;
-
-    ngx_buf_t  *b;
-    ngx_str_t   body;
-
-    d->status = sr->headers_out.status;
-
-    if (d->status == 0 && rc >= NGX_HTTP_OK && rc < 600) {
-        d->status = rc;
-    }
-
-    d->retry_after = ngx_http_otpreg_dispatch_retry_after(sr);
-
-    d->error = (rc == NGX_ERROR);
-    b = (sr->out != NULL) ? sr->out->buf : NULL;
-
-    if (d->step == NGX_HTTP_OTPREG_STEP_COURIER || d->error || b == NULL) {
-        return NGX_OK;
-    }
-
-    body.data = b->pos;
-    body.len = b->last - b->pos;
-
-    d->body.data = ngx_pstrdup(d->pool, &body);
-    d->body.len = body.len;
-
-    if (d->body.data == NULL) {
-        d->error = 1;
-    }
-
-    return NGX_OK;
-}
-
-
-static time_t
-ngx_http_otpreg_dispatch_retry_after(ngx_http_request_t *sr)
-{
-    time_t            seconds;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    for (part = &sr->headers_out.headers.part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (h[i].hash == 0
-                || h[i].key.len != sizeof("Retry-After") - 1
-                || ngx_strncasecmp(h[i].key.data, (u_char *) "Retry-After",
-                                   h[i].key.len)
-                   != 0)
-            {
-                continue;
-            }
-
-            seconds = ngx_atotm(h[i].value.data, h[i].value.len);
-
-            if (seconds == NGX_ERROR) {
-                seconds = ngx_parse_http_time(h[i].value.data,
-                                              h[i].value.len)
-                          - ngx_time();
-            }
-
-            return ngx_max(seconds, 0);
-        }
-    }
-
-    return 0;
-}
-
-
-/* a template was rendered: NGX_OK, or NGX_ERROR with the reason */
-
-static ngx_int_t
-ngx_http_otpreg_dispatch_rendered(ngx_http_otpreg_dispatch_t *d)
-{
-    otpreg_str_t  subject, body;
-
-    if (d->error || d->status != NGX_HTTP_OK || d->body.len == 0) {
-        ngx_snprintf(d->reason, OTPREG_REASON_MAX,
-                     "the %s template answered %ui%s%Z",
-                     (d->step == NGX_HTTP_OTPREG_STEP_TEXT) ? "text" : "html",
-                     d->status, d->error ? ", too large or broken off" : "");
-        d->error = 1;
-        return NGX_ERROR;
-    }
-
-    if (d->step == NGX_HTTP_OTPREG_STEP_HTML) {
-        d->html = d->body;
-        return NGX_OK;
-    }
-
-    otpreg_text_split(ngx_http_otpreg_str(&d->body), &subject, &body);
-
-    d->subject.data = (u_char *) subject.data;
-    d->subject.len = subject.len;
-    d->text.data = (u_char *) body.data;
-    d->text.len = body.len;
-
-    return NGX_OK;
-}
-
-
-/* what is said when no template says it */
-
-static ngx_int_t
-ngx_http_otpreg_dispatch_default(ngx_http_otpreg_dispatch_t *d)
-{
-    static const char  otp[] =
-        "Your verification code is %s." CRLF CRLF
-        "If you did not ask for it, ignore this message. Never tell the code "
-        "to anybody." CRLF;
-
-    static const char  taken[] =
-        "Somebody tried to sign up with your address. You have an account "
-        "already, so" CRLF "nothing was changed and there is nothing to do."
-        CRLF;
-
-    if (d->subject.len == 0) {
-        if (d->code[0] != '\0') {
-            ngx_str_set(&d->subject, "Your verification code");
-
-        } else {
-            ngx_str_set(&d->subject, "You have an account already");
-        }
-    }
-
-    if (d->text.len != 0) {
-        return NGX_OK;
-    }
-
-    d->text.data = ngx_pnalloc(d->pool, ngx_max(sizeof(otp), sizeof(taken))
-                                        + OTPREG_CODE_DIGITS_MAX);
-    if (d->text.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    d->text.len = ngx_sprintf(d->text.data, d->code[0] ? otp : taken, d->code)
-                  - d->text.data;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_otpreg_dispatch_courier(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d)
-{
-    char                    *json;
-    u_char                   id[OTPREG_ID_LEN * 2];
-    ngx_int_t                rc;
-    ngx_str_t                body;
-    otpreg_message_member_t  members[8];
-
-    if (ngx_http_otpreg_dispatch_default(d) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    d->step = NGX_HTTP_OTPREG_STEP_COURIER;
-
-    ngx_hex_dump(id, d->message.id, OTPREG_ID_LEN);
-
-#define ngx_http_otpreg_member(i, text, bytes, size)                          \
-    members[i].name = text;                                                   \
-    members[i].value.data = (uint8_t *) (bytes);                              \
-    members[i].value.len = size
-
-    ngx_http_otpreg_member(0, "message_id", id, sizeof(id));
-    ngx_http_otpreg_member(1, "channel", "email", 5);
-    ngx_http_otpreg_member(2, "template", d->message.template,
-                           ngx_strlen(d->message.template));
-    ngx_http_otpreg_member(3, "to", d->message.otp.address,
-                           ngx_strlen(d->message.otp.address));
-    ngx_http_otpreg_member(4, "subject", d->subject.data, d->subject.len);
-    ngx_http_otpreg_member(5, "text", d->text.data, d->text.len);
-    ngx_http_otpreg_member(6, "html", d->html.data, d->html.len);
-    ngx_http_otpreg_member(7, "code", d->code, ngx_strlen(d->code));
-
-#undef ngx_http_otpreg_member
-
-    json = otpreg_message_json(members, 8, &body.len);
-
-    if (json == NULL) {
-        ngx_sprintf(d->reason, "a template is not UTF-8%Z");
-        return NGX_ERROR;
-    }
-
-    body.data = (u_char *) json;
-
-    rc = ngx_http_otpreg_dispatch_start(r, d, &d->service->conf->mail, &body);
-
-    sodium_memzero(json, body.len);
-    free(json);
-
-    return rc;
-}
-
-
-/* the end of every delivery, whatever happened to it */
-
-static void
-ngx_http_otpreg_dispatch_done(void *data)
-{
-    ngx_http_otpreg_dispatch_t *d = data;
-
-    if (d->step != NGX_HTTP_OTPREG_STEP_END) {
-        ngx_http_otpreg_dispatch_decide(d);
-    }
-
-    ngx_http_otpreg_dispatch_log(d);
-    ngx_http_otpreg_dispatch_finish(d);
-}
-
-
-static void
-ngx_http_otpreg_dispatch_decide(ngx_http_otpreg_dispatch_t *d)
-{
-    ngx_uint_t  answered;
-
-    answered = (d->step == NGX_HTTP_OTPREG_STEP_COURIER
-                && d->waiting == NULL);
-
-    if (answered && d->status >= 200 && d->status < 300) {
-        d->fate = OTPREG_STORE_SENT;
-        return;
-    }
-
-    if (d->reason[0] == '\0') {
-        ngx_snprintf(d->reason, OTPREG_REASON_MAX,
-                     answered ? "the courier answered %ui%Z"
-                              : "broken off%Z", d->status);
-    }
-
-    if (answered && !d->error
-        && !ngx_http_otpreg_dispatch_is_temporary(d->status))
-    {
-        d->fate = OTPREG_STORE_GIVEN_UP;
-        return;
-    }
-
-    d->fate = OTPREG_STORE_LATER;
-    d->delay_ms = ngx_http_otpreg_dispatch_backoff(d->message.attempts);
-
-    if (answered && d->retry_after > 0) {
-        d->delay_ms = ngx_max(d->delay_ms,
-                              ngx_min((ngx_msec_t) d->retry_after * 1000,
-                                      NGX_HTTP_OTPREG_RETRY_MAX));
-    }
-}
-
-
-static ngx_uint_t
-ngx_http_otpreg_dispatch_is_temporary(ngx_uint_t status)
-{
-    return status == 0 || status == 408 || status == 425 || status == 429
-           || status >= 500;
-}
-
-
-/* exponential, with jitter: between a half and the whole of it */
-
-static unsigned
-ngx_http_otpreg_dispatch_backoff(unsigned attempts)
-{
-    unsigned  ms;
-
-    ms = NGX_HTTP_OTPREG_BACKOFF_MAX;
-
-    if (attempts < 5) {
-        ms = ngx_min(ms, NGX_HTTP_OTPREG_BACKOFF_MIN << (attempts - 1));
-    }
-
-    return ms / 2 + randombytes_uniform(ms / 2 + 1);
-}
-
-
-static void
-ngx_http_otpreg_dispatch_log(ngx_http_otpreg_dispatch_t *d)
-{
-    u_char     hex[OTPREG_ID_LEN * 2];
-    ngx_str_t  id;
-
-    id.data = hex;
-    id.len = sizeof(hex);
-    ngx_hex_dump(hex, d->message.id, OTPREG_ID_LEN);
-
-    switch (d->fate) {
-
-    case OTPREG_STORE_SENT:
-        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
-                      "otpreg: message %V sent, attempt %ui",
-                      &id, (ngx_uint_t) d->message.attempts);
-        break;
-
-    case OTPREG_STORE_LATER:
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "otpreg: message %V not sent, attempt %ui: %s; "
-                      "next in %ui ms",
-                      &id, (ngx_uint_t) d->message.attempts, d->reason,
-                      (ngx_uint_t) d->delay_ms);
-        break;
-
-    case OTPREG_STORE_GIVEN_UP:
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "otpreg: message %V given up, attempt %ui: %s",
-                      &id, (ngx_uint_t) d->message.attempts, d->reason);
-        break;
-    }
-}
-
-
-static void
+void
 ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_dispatch_t *d)
 {
     ngx_http_otpreg_job_t  job;

@@ -79,6 +79,18 @@ void ngx_http_otpreg_dispatch_send(ngx_http_otpreg_service_t *service,
     const otpreg_store_message_t *message);
 
 
+/*
+ * Deliver it: render what the templates say, give it to the courier, decide.
+ * Ends in _dispatch_finish().  NGX_OK, or NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
+    const otpreg_store_message_t *message);
+
+
+/* Write d->fate to the database, give the place free, destroy d. */
+void ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_dispatch_t *d);
+
+
 /* Note that the database is away or back: logged on a change only. */
 void ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
     otpreg_outcome_t outcome, const char *error);

@@ -5,22 +5,14 @@
  */
 
 
+#include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_json.h"
+#include "ngx_http_otpreg_outcome.h"
 #include "ngx_http_otpreg_reply.h"
-#include "ngx_http_otpreg_request.h"
 
 
 /* what a client should wait after a 503, seconds */
 #define NGX_HTTP_OTPREG_RETRY_AFTER     5
-
-
-/* a sentence may hold "{n}", the number that belongs to it */
-
-typedef struct {
-    ngx_uint_t                  status;
-    ngx_str_t                   code;
-    ngx_str_t                   sentence;
-} ngx_http_otpreg_answer_t;
 
 
 static ngx_int_t ngx_http_otpreg_reply_ok(ngx_http_request_t *r,
@@ -39,153 +31,8 @@ static ngx_int_t ngx_http_otpreg_redirect(ngx_http_request_t *r,
     ngx_str_t *uri);
 static ngx_int_t ngx_http_otpreg_send_json(ngx_http_request_t *r,
     ngx_http_otpreg_json_t *json, ngx_uint_t status, const char *type);
-static ngx_int_t ngx_http_otpreg_add_headers(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx);
 static ngx_int_t ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
-    time_t seconds);
-static ngx_uint_t ngx_http_otpreg_number(ngx_http_otpreg_ctx_t *ctx,
-    otpreg_outcome_t outcome);
-
-
-static const ngx_http_otpreg_answer_t
-    ngx_http_otpreg_answers[OTPREG_OUTCOMES] =
-{
-    [OTPREG_OK] = {
-        200, ngx_null_string, ngx_null_string },
-
-    [OTPREG_BODY_MALFORMED] = {
-        400, ngx_string("malformed_body"),
-        ngx_string("The form could not be read. Please try again.") },
-
-    [OTPREG_BODY_TOO_LARGE] = {
-        413, ngx_string("body_too_large"),
-        ngx_string("What was sent is too large.") },
-
-    [OTPREG_BODY_TYPE] = {
-        415, ngx_string("unsupported_content_type"),
-        ngx_string("Send application/x-www-form-urlencoded or "
-                   "application/json.") },
-
-    [OTPREG_CROSS_SITE] = {
-        403, ngx_string("cross_site"),
-        ngx_string("The form was sent by another site. Please fill it in "
-                   "here.") },
-
-    [OTPREG_INVALID_FIELDS] = {
-        422, ngx_string("invalid_fields"),
-        ngx_string("Please correct the fields below.") },
-
-    [OTPREG_NO_SIGNUP] = {
-        409, ngx_string("no_signup"),
-        ngx_string("No sign-up is waiting for a code in this browser. Please "
-                   "register first.") },
-
-    [OTPREG_CODE_WRONG] = {
-        422, ngx_string("code_wrong"),
-        ngx_string("Invalid OTP. Please try again.") },
-
-    [OTPREG_CODE_SPENT] = {
-        422, ngx_string("code_spent"),
-        ngx_string("Too many wrong attempts. This code no longer works. "
-                   "Please request a new one.") },
-
-    [OTPREG_CODE_EXPIRED] = {
-        422, ngx_string("code_expired"),
-        ngx_string("This code has expired. Please request a new one.") },
-
-    [OTPREG_CODE_USED] = {
-        409, ngx_string("code_used"),
-        ngx_string("This code was used already. If that was you, you can log "
-                   "in.") },
-
-    [OTPREG_ADDRESS_PROVED] = {
-        409, ngx_string("address_proved"),
-        ngx_string("This address belongs to an account already. Please log "
-                   "in.") },
-
-    [OTPREG_USERNAME_PROVED] = {
-        409, ngx_string("username_proved"),
-        ngx_string("Somebody else took this username in the meantime. Please "
-                   "register with another one.") },
-
-    [OTPREG_RESEND_TOO_SOON] = {
-        429, ngx_string("resend_too_soon"),
-        ngx_string("Please wait {n} seconds before you request another "
-                   "message.") },
-
-    [OTPREG_BUSY] = {
-        503, ngx_string("busy"),
-        ngx_string("We are very busy right now. Please try again in a few "
-                   "seconds.") },
-
-    [OTPREG_DATABASE_DOWN] = {
-        503, ngx_string("unavailable"),
-        ngx_string("The service is not available right now. Please try again "
-                   "in a few seconds.") },
-
-    [OTPREG_ERROR] = {
-        500, ngx_string("internal_error"),
-        ngx_string("Something went wrong on our side. Please try again.") },
-
-    [OTPREG_REQUIRED] = {
-        422, ngx_string("required"),
-        ngx_string("This field is required.") },
-
-    [OTPREG_NOT_UTF8] = {
-        422, ngx_string("not_utf8"),
-        ngx_string("This holds characters that cannot be read.") },
-
-    [OTPREG_USERNAME_INVALID] = {
-        422, ngx_string("username_invalid"),
-        ngx_string("Enter a valid username: letters, digits and @ . + - _ "
-                   "only.") },
-
-    [OTPREG_USERNAME_TOO_LONG] = {
-        422, ngx_string("username_too_long"),
-        ngx_string("Use at most {n} characters.") },
-
-    [OTPREG_USERNAME_TAKEN] = {
-        422, ngx_string("username_taken"),
-        ngx_string("A user with that username already exists.") },
-
-    [OTPREG_EMAIL_INVALID] = {
-        422, ngx_string("email_invalid"),
-        ngx_string("Enter a valid email address.") },
-
-    [OTPREG_EMAIL_TOO_LONG] = {
-        422, ngx_string("email_too_long"),
-        ngx_string("This email address is too long.") },
-
-    [OTPREG_PASSWORD_TOO_SHORT] = {
-        422, ngx_string("password_too_short"),
-        ngx_string("Use at least {n} characters.") },
-
-    [OTPREG_PASSWORD_TOO_LONG] = {
-        422, ngx_string("password_too_long"),
-        ngx_string("Use at most {n} characters.") },
-
-    [OTPREG_PASSWORD_COMMON] = {
-        422, ngx_string("password_common"),
-        ngx_string("This password is on a list of common passwords. Choose "
-                   "another one.") },
-
-    [OTPREG_PASSWORD_PERSONAL] = {
-        422, ngx_string("password_personal"),
-        ngx_string("The password must not be your username or email "
-                   "address.") },
-
-    [OTPREG_PASSWORD_CONTROL] = {
-        422, ngx_string("password_control"),
-        ngx_string("The password must not hold control characters.") },
-
-    [OTPREG_PASSWORD_MISMATCH] = {
-        422, ngx_string("password_mismatch"),
-        ngx_string("Passwords do not match.") },
-
-    [OTPREG_CODE_FORMAT] = {
-        422, ngx_string("code_format"),
-        ngx_string("Enter the {n} digits of the code.") }
-};
+    ngx_http_otpreg_ctx_t *ctx);
 
 
 static const ngx_str_t  ngx_http_otpreg_field_names[] = {
@@ -200,7 +47,7 @@ static const ngx_str_t  ngx_http_otpreg_field_names[] = {
 ngx_int_t
 ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    if (!ctx->done && ngx_http_otpreg_add_headers(r, ctx) != NGX_OK) {
+    if (!ctx->done && ngx_http_otpreg_add_retry_after(r, ctx) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -212,7 +59,7 @@ ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                   "otpreg: refused: %V",
-                  &ngx_http_otpreg_answers[ctx->outcome].code);
+                  ngx_http_otpreg_outcome_code(ctx->outcome));
 
     if (ctx->json) {
         return ngx_http_otpreg_reply_problem(r, ctx);
@@ -323,11 +170,11 @@ static ngx_int_t
 ngx_http_otpreg_reply_problem(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx)
 {
-    ngx_str_t                        detail;
-    ngx_http_otpreg_json_t           json;
-    const ngx_http_otpreg_answer_t  *answer;
+    ngx_str_t               detail;
+    ngx_uint_t              status;
+    ngx_http_otpreg_json_t  json;
 
-    answer = &ngx_http_otpreg_answers[ctx->outcome];
+    status = ngx_http_otpreg_outcome_status(ctx->outcome);
 
     if (ngx_http_otpreg_json_create(r->pool, &json) != NGX_OK
         || ngx_http_otpreg_outcome_sentence(r, ctx, ctx->outcome, &detail)
@@ -337,8 +184,8 @@ ngx_http_otpreg_reply_problem(ngx_http_request_t *r,
     }
 
     ngx_http_otpreg_json_text(&json, "type", "about:blank");
-    ngx_http_otpreg_json_number(&json, "status", answer->status);
-    ngx_http_otpreg_json_string(&json, "code", &answer->code);
+    ngx_http_otpreg_json_number(&json, "status", status);
+    ngx_http_otpreg_json_string(&json, "code", ngx_http_otpreg_outcome_code(ctx->outcome));
     ngx_http_otpreg_json_string(&json, "detail", &detail);
 
     if (ctx->has_attempts) {
@@ -352,7 +199,7 @@ ngx_http_otpreg_reply_problem(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_otpreg_send_json(r, &json, answer->status,
+    return ngx_http_otpreg_send_json(r, &json, status,
                                      "application/problem+json");
 }
 
@@ -382,7 +229,7 @@ ngx_http_otpreg_problem_fields(ngx_http_request_t *r,
         ngx_http_otpreg_json_string(json, "field",
                                     &ngx_http_otpreg_field_names[i]);
         ngx_http_otpreg_json_string(json, "code",
-                             &ngx_http_otpreg_answers[ctx->fields[i]].code);
+                             ngx_http_otpreg_outcome_code(ctx->fields[i]));
         ngx_http_otpreg_json_string(json, "detail", &detail);
         ngx_http_otpreg_json_close(json);
     }
@@ -421,7 +268,7 @@ ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     }
 
     if (ctx->outcome != OTPREG_OK) {
-        r->err_status = ngx_http_otpreg_answers[ctx->outcome].status;
+        r->err_status = ngx_http_otpreg_outcome_status(ctx->outcome);
     }
 
     if (r->method != NGX_HTTP_HEAD) {
@@ -509,57 +356,26 @@ ngx_http_otpreg_send_json(ngx_http_request_t *r, ngx_http_otpreg_json_t *json,
 
 
 static ngx_int_t
-ngx_http_otpreg_add_headers(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx)
 {
-    ngx_str_t                    csp;
-    ngx_uint_t                   i;
-
-    static struct {
-        const char  *name;
-        ngx_str_t    value;
-    } headers[] = {
-        { "Cache-Control", ngx_string("no-store") },
-        { "Vary", ngx_string("Accept") },
-        { "Referrer-Policy", ngx_string("no-referrer") },
-        { "X-Content-Type-Options", ngx_string("nosniff") },
-        { "X-Frame-Options", ngx_string("DENY") }
-    };
-
-    for (i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-        if (ngx_http_otpreg_add_header(r, headers[i].name, &headers[i].value)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (ngx_http_complex_value(r, ctx->conf->csp, &csp) != NGX_OK
-        || (csp.len != 0
-            && ngx_http_otpreg_add_header(r, "Content-Security-Policy", &csp)
-               != NGX_OK))
-    {
-        return NGX_ERROR;
-    }
+    time_t     seconds;
+    ngx_str_t  value;
 
     switch (ctx->outcome) {
 
     case OTPREG_BUSY:
     case OTPREG_DATABASE_DOWN:
-        return ngx_http_otpreg_add_retry_after(r, NGX_HTTP_OTPREG_RETRY_AFTER);
+        seconds = NGX_HTTP_OTPREG_RETRY_AFTER;
+        break;
 
     case OTPREG_RESEND_TOO_SOON:
-        return ngx_http_otpreg_add_retry_after(r, ctx->retry_after);
+        seconds = ctx->retry_after;
+        break;
 
     default:
         return NGX_OK;
     }
-}
-
-
-static ngx_int_t
-ngx_http_otpreg_add_retry_after(ngx_http_request_t *r, time_t seconds)
-{
-    ngx_str_t  value;
 
     value.data = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
     if (value.data == NULL) {
@@ -569,70 +385,6 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r, time_t seconds)
     value.len = ngx_sprintf(value.data, "%T", seconds) - value.data;
 
     return ngx_http_otpreg_add_header(r, "Retry-After", &value);
-}
-
-
-void
-ngx_http_otpreg_outcome_code(otpreg_outcome_t outcome, ngx_str_t *code)
-{
-    *code = ngx_http_otpreg_answers[outcome].code;
-}
-
-
-ngx_int_t
-ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, otpreg_outcome_t outcome, ngx_str_t *sentence)
-{
-    u_char           *n, *p;
-    const ngx_str_t  *text;
-
-    text = &ngx_http_otpreg_answers[outcome].sentence;
-    *sentence = *text;
-
-    n = text->len ? ngx_strnstr(text->data, "{n}", text->len) : NULL;
-    if (n == NULL) {
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, text->len + NGX_INT_T_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    sentence->data = p;
-
-    p = ngx_cpymem(p, text->data, n - text->data);
-    p = ngx_sprintf(p, "%ui", ngx_http_otpreg_number(ctx, outcome));
-    n += sizeof("{n}") - 1;
-    p = ngx_cpymem(p, n, text->data + text->len - n);
-
-    sentence->len = p - sentence->data;
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
-ngx_http_otpreg_number(ngx_http_otpreg_ctx_t *ctx, otpreg_outcome_t outcome)
-{
-
-    switch (outcome) {
-
-    case OTPREG_USERNAME_TOO_LONG:
-        return OTPREG_USERNAME_MAX;
-
-    case OTPREG_PASSWORD_TOO_SHORT:
-        return ctx->conf->password_min;
-
-    case OTPREG_PASSWORD_TOO_LONG:
-        return ctx->conf->password_max;
-
-    case OTPREG_CODE_FORMAT:
-        return ctx->has_ticket ? ctx->ticket.otp.digits : ctx->conf->code_length;
-
-    default:                            /* OTPREG_RESEND_TOO_SOON */
-        return ctx->retry_after;
-    }
 }
 
 

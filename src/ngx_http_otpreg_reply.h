@@ -24,16 +24,6 @@ ngx_int_t ngx_http_otpreg_reply(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 
 
-/*
- * The stable code name of an outcome, and its sentence with the numbers of
- * this request in it; both empty for OTPREG_OK.  sentence lives in r->pool.
- */
-void ngx_http_otpreg_outcome_code(otpreg_outcome_t outcome, ngx_str_t *code);
-ngx_int_t ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, otpreg_outcome_t outcome,
-    ngx_str_t *sentence);
-
-
 /* Seconds until something may or must happen, never negative. */
 time_t ngx_http_otpreg_expires_in(ngx_http_otpreg_ctx_t *ctx);
 time_t ngx_http_otpreg_resend_in(ngx_http_otpreg_ctx_t *ctx);

@@ -7,32 +7,32 @@
 
 #include <sodium.h>
 
+#include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 
 
-#define NGX_HTTP_OTPREG_COOKIE_SECURE  "__Host-otpreg"
-#define NGX_HTTP_OTPREG_COOKIE_PLAIN   "otpreg"
-
-
-static ngx_table_elt_t *ngx_http_otpreg_find_header(ngx_http_request_t *r,
-    const char *name);
 static ngx_uint_t ngx_http_otpreg_is_own_origin(ngx_http_request_t *r,
     ngx_str_t *origin);
 static otpreg_form_type_t ngx_http_otpreg_form_type(ngx_http_request_t *r);
 static void ngx_http_otpreg_form_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_collect_form(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
-static ngx_int_t ngx_http_otpreg_send_cookie(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *token, ngx_uint_t age);
 
 
 ngx_int_t
 ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     ngx_uint_t methods, const char *allow, ngx_http_otpreg_ctx_t **ctx)
 {
-    ngx_str_t         value;
-    ngx_table_elt_t  *accept;
+    ngx_str_t                    value;
+    ngx_table_elt_t             *accept;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    if (ngx_http_otpreg_add_security_headers(r, olcf->csp) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     if (!(r->method & methods)) {
         value.data = (u_char *) allow;
@@ -51,7 +51,7 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     }
 
     (*ctx)->role = role;
-    (*ctx)->conf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+    (*ctx)->conf = olcf;
 
     accept = ngx_http_otpreg_find_header(r, "accept");
 
@@ -62,32 +62,6 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
                    || ngx_http_otpreg_form_type(r) == OTPREG_FORM_JSON;
 
     return NGX_OK;
-}
-
-
-static ngx_table_elt_t *
-ngx_http_otpreg_find_header(ngx_http_request_t *r, const char *name)
-{
-    size_t            len;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    len = ngx_strlen(name);
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].key.len == len
-                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
-            {
-                return &h[i];
-            }
-        }
-    }
-
-    return NULL;
 }
 
 
@@ -317,128 +291,4 @@ ngx_http_otpreg_wipe_form(ngx_http_request_t *r)
         sodium_memzero(ctx->form.data, ctx->form.len);
         ngx_str_null(&ctx->form);
     }
-}
-
-
-void
-ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
-{
-    ngx_str_t  name, value;
-
-    if (ctx->conf->cookie_secure) {
-        ngx_str_set(&name, NGX_HTTP_OTPREG_COOKIE_SECURE);
-
-    } else {
-        ngx_str_set(&name, NGX_HTTP_OTPREG_COOKIE_PLAIN);
-    }
-
-#if (nginx_version >= 1023000)
-
-    if (ngx_http_parse_multi_header_lines(r, r->headers_in.cookie, &name,
-                                          &value)
-        == NULL)
-    {
-        return;
-    }
-
-#else
-
-    if (ngx_http_parse_multi_header_lines(&r->headers_in.cookies, &name,
-                                          &value)
-        == NGX_DECLINED)
-    {
-        return;
-    }
-
-#endif
-
-    if (otpreg_ticket_open(ctx->conf->keys, ngx_http_otpreg_str(&value),
-                           &ctx->ticket))
-    {
-        ctx->has_ticket = 1;
-    }
-}
-
-
-ngx_int_t
-ngx_http_otpreg_set_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
-{
-    u_char     buf[OTPREG_TOKEN_SIZE];
-    ngx_int_t  rc;
-    ngx_str_t  token;
-
-    token.data = buf;
-    token.len = otpreg_ticket_seal(ctx->conf->keys,
-                                   &ctx->ticket, (char *) buf);
-
-    rc = ngx_http_otpreg_send_cookie(r, ctx, &token,
-                                     NGX_HTTP_OTPREG_COOKIE_AGE);
-
-    sodium_memzero(buf, sizeof(buf));
-
-    return rc;
-}
-
-
-ngx_int_t
-ngx_http_otpreg_clear_cookie(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx)
-{
-    ngx_str_t  none;
-
-    ngx_str_null(&none);
-
-    return ngx_http_otpreg_send_cookie(r, ctx, &none, 0);
-}
-
-
-static ngx_int_t
-ngx_http_otpreg_send_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
-    ngx_str_t *token, ngx_uint_t age)
-{
-    size_t      len;
-    ngx_str_t   value;
-    ngx_uint_t  secure;
-
-    secure = ctx->conf->cookie_secure;
-
-    len = sizeof("__Host-otpreg=; Path=/; Max-Age=; Secure; HttpOnly; "
-                 "SameSite=Lax") + NGX_INT_T_LEN + token->len;
-
-    value.data = ngx_pnalloc(r->pool, len);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = ngx_sprintf(value.data,
-                            "%s=%V; Path=/; Max-Age=%ui%s; HttpOnly; "
-                            "SameSite=Lax",
-                            secure ? NGX_HTTP_OTPREG_COOKIE_SECURE
-                                   : NGX_HTTP_OTPREG_COOKIE_PLAIN,
-                            token, age, secure ? "; Secure" : "")
-                - value.data;
-
-    return ngx_http_otpreg_add_header(r, "Set-Cookie", &value);
-}
-
-
-ngx_int_t
-ngx_http_otpreg_add_header(ngx_http_request_t *r, const char *name,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = 1;
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value = *value;
-
-    return NGX_OK;
 }

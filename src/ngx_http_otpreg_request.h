@@ -58,20 +58,4 @@ otpreg_outcome_t ngx_http_otpreg_parse_form(ngx_http_request_t *r,
 void ngx_http_otpreg_wipe_form(ngx_http_request_t *r);
 
 
-/* Open the cookie.  Sets ctx->ticket and ctx->has_ticket. */
-void ngx_http_otpreg_open_cookie(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx);
-
-/* Set the cookie from ctx->ticket, or clear it.  NGX_OK or NGX_ERROR. */
-ngx_int_t ngx_http_otpreg_set_cookie(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx);
-ngx_int_t ngx_http_otpreg_clear_cookie(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx);
-
-
-/* Add a header to the answer; value must live as long as the request. */
-ngx_int_t ngx_http_otpreg_add_header(ngx_http_request_t *r, const char *name,
-    ngx_str_t *value);
-
-
 #endif /* _NGX_HTTP_OTPREG_REQUEST_H_INCLUDED_ */

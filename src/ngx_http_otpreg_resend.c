@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_task.h"

@@ -8,6 +8,7 @@
 #include "otpreg_identity.h"
 
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_outcome.h"
 #include "ngx_http_otpreg_reply.h"
 
 
@@ -210,7 +211,7 @@ ngx_http_otpreg_variable_page(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_OTPREG_VAR_ERROR_CODE:
-        ngx_http_otpreg_outcome_code(ctx->outcome, &value);
+        value = *ngx_http_otpreg_outcome_code(ctx->outcome);
         break;
 
     case NGX_HTTP_OTPREG_VAR_USERNAME:

@@ -21,6 +21,7 @@ our %Seen;
 $ENV{TEST_NGINX_WORD} = 'expanded';
 
 no_long_string();
+env_to_nginx('TEST_NGINX_WORD', 'WORDS=two words');
 
 add_block_preprocessor(sub {
     my ($block) = @_;
@@ -95,6 +96,17 @@ sub blocks_that_fail {
         [mustdie   => "--- must_die"],
         [flow      => "--- flow\nis 1, 2, \$block->name . ' - one is two'"],
         [flowdies  => "--- flow\ndie 'a problem'"],
+        [mustcode  => "--- main_config: nonsense;\n--- must_die: 2"
+                      . "\n--- suppress_stderr"],
+        [mustlog   => "--- main_config: nonsense;\n--- must_die"
+                      . "\n--- suppress_stderr\n--- error_log: never logged"],
+        [second    => "--- request eval: ['GET /t', 'GET /no']\n"
+                      . "--- error_code eval: [200, 200]"],
+        [secondlog => "--- request eval: ['GET /t', 'GET /no']\n"
+                      . "--- error_code eval: [200, 404]\n"
+                      . "--- no_error_log eval: qr/GET .no HTTP/"],
+        [pipelined => "--- pipelined_requests eval: ['GET /t', 'GET /no']\n"
+                      . "--- error_code eval: [200, 200]"],
         [timeout   => "--- raw_request eval: qq{GET /t HTTP/1.1\\r\\n}\n"
                       . "--- timeout: 200ms"],
         # the small runner only
@@ -105,15 +117,12 @@ sub blocks_that_fail {
                       . " . '/logs/nginx.pid')"],
     );
 
-    return map { [$_->[0], <<"EOD"] } @check;
-=== $_->[0]
---- config
-location = /t { add_header X-Test yes; return 200 "ok\\n"; }
---- request
-GET /t
-$_->[1]
-
-EOD
+    return map { [$_->[0], "=== $_->[0]\n--- config\n"
+                  . qq{location = /t { add_header X-Test yes;}
+                  . qq{ return 200 "ok\\n"; }\n}
+                  . ($_->[1] =~ /^--- (?:request|pipe)/ ? ''
+                     : "--- request\nGET /t\n")
+                  . "$_->[1]\n\n"] } @check;
 }
 
 my ($tap, $status) = run_file(blocks_that_hold(), 'check_accum_error_log()');
@@ -125,6 +134,84 @@ isnt($status, 0, 'but not for each request alone');
 ($tap, $status) = run_file(blocks_that_hold(),
                            'check_accum_error_log(); repeat_each(3)');
 is(() = $tap =~ /^ok \d/mg, 12, 'repeat_each');
+
+# what a file sets for all its blocks
+
+($tap, $status) = run_file(<<'EOD', <<'EOC');
+=== settings
+--- config
+location = /t { return 200 $server_name; }
+--- pipelined_requests eval
+["GET /t", "GET /preamble", "GET /"]
+--- error_code eval
+[200, 200, 200]
+--- response_body_like eval
+["^all.test\$", "^p\$", "It works!"]
+--- no_error_log
+[debug]
+--- flow
+my $conf = slurp(server_root() . '/conf/nginx.conf');
+like $conf, qr/^\s*worker_connections\s+32;/m, 'worker_connections';
+like $conf, qr/^worker_processes\s+2;/m, 'workers';
+like $conf, qr/^master_process\s+on;/m, 'master_on';
+unlike $conf, qr/location \/ /, 'no_root_location';
+is html_dir(), server_root() . '/html', 'html_dir';
+is server_name(), 'all.test', 'server_name';
+is timeout(), 2, 'timeout';
+
+=== the configuration of the block before
+--- request
+GET /t
+--- response_body chomp
+all.test
+EOD
+no_root_location();
+server_name('all.test');
+config_preamble('location = /preamble { return 200 p; }');
+worker_connections(32);
+workers(2);
+master_on();
+log_level('info');
+timeout(2);
+EOC
+is($status, 0, 'settings') or diag($tap);
+is(() = $tap =~ /^ok \d/mg, 18, 'all of them');
+
+# blocks that are chosen
+
+for (['ONLY', 1, 'b'], ['LAST', 2, 'a b'], ['SKIP', 2, 'a c']) {
+    my ($section, $count, $names) = @$_;
+
+    ($tap, $status) = run_file(join('', map { "=== block $_\n--- config\n"
+        . "--- request\nGET /\n" . ($_ eq 'b' ? "--- $section\n" : '') }
+        qw(a b c)), '');
+    is($status, 0, "$section passes") or diag($tap);
+    is(join(' ', $tap =~ /^ok \d+ - .*block (\w)/mg), $names,
+       "$section: those blocks");
+}
+
+# files that end at once
+
+for ([environment => "--- config\nset \$a \$TEST_NGINX_NEVER_SET;\n"
+                     . "--- request\nGET /\n"],
+     ['no config' => "--- request\nGET /\n"],
+     ['no such section' => "--- config\n--- tcp_listen: 1\n"
+                           . "--- request\nGET /\n"],
+     ['no start' => "--- config\nnonsense;\n--- request\nGET /\n"],
+     ['a die in init' => "--- config\n--- init\ndie\n"
+                         . "--- request\nGET /\n"])
+{
+    my ($name, $block) = @$_;
+
+    SKIP: {
+        skip("$name: the original has it, or tries for long", 1)
+            if !$Ours && $name =~ /^no (?:such|start)/;
+        ($tap) = run_file("=== $name\n$block", '');
+        like($tap, qr/^Bail(?:out| out!)/m, "bail out: $name");
+    }
+}
+
+# and those that fail
 
 my @fail = blocks_that_fail();
 ($tap, $status) = run_file(join('', map { $_->[1] } @fail), <<'EOC');
@@ -139,8 +226,8 @@ for my $name (map { $_->[0] } @fail) {
     SKIP: {
         skip("$name: the original only warns", 1)
             if !$Ours && $name =~ /^(?:alert|emerg|sanitizer|crash)$/;
-        like($tap, qr/^not[ ]ok[ ].*[ ]\Q$name\E(?:[ ]-|$)/mx,
-             "failure seen: $name");
+        ok($tap =~ /^not[ ]ok[ ].*[ ]\Q$name\E(?:[ ]-|$)/mx,
+           "failure seen: $name");
     }
 }
 
@@ -161,19 +248,20 @@ map $uri $from_http { default $TEST_NGINX_WORD; }
 location = /t { return 200 "$from_http $server_port $preset_dir\n"; }
 set $preset_dir $TEST_NGINX_SERVER_ROOT;
 location = /port { return 200 $TEST_NGINX_RAND_PORT_1-$TEST_NGINX_RAND_PORT_1; }
+location = /ports { return 200 $TEST_NGINX_RAND_PORT_1-$TEST_NGINX_RAND_PORT_2; }
 --- user_files
 >>> a.txt 201412311159
 first $TEST_NGINX_WORD
 >>> sub/b.txt
 second
 --- request eval
-["GET /t", "GET /a.txt", "GET /sub/b.txt", "GET /port"]
+["GET /t", "GET /a.txt", "GET /sub/b.txt", "GET /port", "GET /ports"]
 --- response_body eval
 ["expanded \$ServerPort \$TEST_NGINX_SERVER_ROOT\n", "first expanded\n",
- "second\n", qr/^(\d+)-\1$/]
+ "second\n", qr/^(\d+)-\1$/, qr/^(\d+)-(?!\1$)\d+$/]
 --- response_headers eval
 ["!Last-Modified", "Last-Modified: Wed, 31 Dec 2014 11:59:00 GMT",
- "Content-Type: text/plain", "Content-Length: 11"]
+ "Content-Type: text/plain", "", ""]
 
 
 
@@ -258,6 +346,19 @@ location = /back { return 200 "$content_length $http_x"; }
 X: y
 --- response_body chomp
 4 y
+
+
+
+=== TEST 9: a chunked body
+--- config
+location = /t { proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/back; }
+location = /back { return 200 "$content_length $request_method"; }
+--- request eval
+"POST /t\r\n3\r\nabc\r\n4\r\nd  \n\r\n0\r\n\r\n"
+--- more_headers
+Transfer-Encoding: chunked
+--- response_body chomp
+7 POST
 
 
 
@@ -490,3 +591,182 @@ POST /t
 --- error_code: 201
 --- flow
 is(http('GET', '/t')->{status}, 201, 'flow');
+
+
+
+=== TEST 28: what is expected of each of many requests
+--- config
+location = /1 { add_header X-N 1; return 201 "one\n"; }
+location = /2 { add_header X-N 2; return 302 /elsewhere; }
+--- request eval
+["GET /1", "GET /2"]
+--- error_code_like eval
+['^20', '^30']
+--- response_headers_like eval
+["X-N: [1]", "X-N: [2]\nLocation: .*/elsewhere"]
+--- raw_response_headers_like eval
+['^HTTP/1\.1 201 ', '^HTTP/1\.1 302 ']
+--- raw_response_headers_unlike eval
+['X-N: 2', 'X-N: 1']
+--- response_body_like eval
+['^one$', 'Found.*nginx']
+--- response_body_filters eval
+[[sub { $_[0] =~ s/x/y/gr }], [sub { $_[0] }]]
+--- error_log eval
+[qr{GET /\d HTTP}]
+--- no_error_log eval
+["[error]", qr/PUT/, undef]
+
+
+
+=== TEST 29: many bodies that must not match
+--- config
+location = /1 { return 200 one; }
+location = /2 { return 200 two; }
+--- request eval
+["GET /1", "GET /2"]
+--- response_body_unlike eval
+["two", "one"]
+
+
+
+=== TEST 30: server_name
+--- server_name: it's.example
+--- config
+location = /t { return 200 $server_name; }
+--- request
+GET /t
+--- response_body chomp
+it's.example
+
+
+
+=== TEST 31: another error log
+--- config
+location = /no { deny all; }
+--- error_log_file: $TEST_NGINX_SERVER_ROOT/logs/other.log
+--- request
+GET /no
+--- error_code: 403
+--- no_error_log
+forbidden
+--- flow
+like slurp(server_root() . '/logs/other.log'), qr/forbidden by rule/, 'there';
+is error_log_text(), '', 'not here';
+
+
+
+=== TEST 32: a client that closes its half
+--- config
+--- raw_request eval: "GET / HTTP/1.1\r\nHost: x\r\n"
+--- shutdown
+--- ignore_response
+--- wait: 0.05
+--- error_log
+client prematurely closed connection
+
+
+
+=== TEST 33: that half, by number
+--- config
+location = /t { return 200 $connection_requests; }
+--- raw_request eval: "GET /t HTTP/1.1\r\nHost: x\r\n\r\n"
+--- shutdown: 1
+--- response_body chomp
+1
+
+
+
+=== TEST 34: addresses and time-outs
+--- config
+location = /t { return 200 $server_addr; }
+--- server_addr_for_client: 127.0.0.1
+--- timeout: 2s
+--- request
+GET /t
+--- response_body chomp
+127.0.0.1
+
+
+
+=== TEST 35: skipped by Perl code
+--- skip_eval: 2: $^O ne 'plan9'
+--- config
+this would not start;
+--- request
+GET /
+
+
+
+=== TEST 36: not skipped by Perl code
+--- skip_eval: 2: $^O eq 'plan9'
+--- config
+--- request
+GET /
+
+
+
+=== TEST 37: to do
+--- todo: 2: some day
+--- config
+--- request
+GET /never
+
+
+
+=== TEST 38: left out
+--- SKIP
+--- config
+this would not start;
+--- request
+GET /
+
+
+
+=== TEST 39: no body
+--- config
+location = /t { return 204; }
+--- request
+DELETE /t
+--- error_code: 204
+--- response_body
+--- response_headers
+! Content-Type
+! Content-Length
+Connection: close
+
+
+
+=== TEST 40: files by array, a directory for bodies
+--- http_config
+client_body_temp_path $TEST_NGINX_SERVER_ROOT/bodies_temp;
+--- config
+--- user_files eval
+[["x/y.txt", "a \$TEST_NGINX_WORD", "202001020304.05"], ["z.txt", "z"]]
+--- request eval
+["GET /x/y.txt", "GET /z.txt"]
+--- response_headers eval
+["Last-Modified: Thu, 02 Jan 2020 03:04:05 GMT", ""]
+--- response_body eval
+["a expanded", "z"]
+--- flow
+ok -d server_root() . '/bodies_temp', 'the directory for bodies';
+like slurp(server_root() . '/conf/nginx.conf'),
+     qr/^env TEST_NGINX_WORD;\nenv 'WORDS=two words';$/m, 'env_to_nginx';
+
+
+
+=== TEST 41: lines of the log, by string
+--- config
+location /no { deny all; }
+--- request eval
+["GET /no/1", "GET /no/2"]
+--- error_code eval
+[403, 403]
+--- grep_error_log: forbidden by rule
+--- grep_error_log_out
+forbidden by rule
+--- access_log
+"GET /no/1 HTTP/1.1" 403
+--- no_access_log eval
+[qr/POST/]

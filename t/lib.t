@@ -15,6 +15,7 @@ use OtpReg -plain, -nomodule, -tcp;
 use OtpReg::Env qw(free_port is_alive root_dir start_process stop_process);
 use OtpReg::Nginx;
 use Encode qw(encode);
+use File::Path qw(remove_tree);
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use MIME::Base64 qw(encode_base64);
@@ -390,6 +391,7 @@ EOF
            "$how: no servers any more")
             or diag join "\n", map { slurp("/proc/$_/cmdline") } @pids;
         ok(!-d $child_dir, "$how: no files any more") if $how ne 'KILL';
+        remove_tree($child_dir);
     }
 };
 

@@ -128,9 +128,12 @@ sub free_port {
     die "no free port found\n";
 }
 
+# a zombie that init has not reaped yet is not
+
 sub is_alive {
     my ($pid) = @_;
-    return kill(0, $pid) || $!{EPERM};
+    return (kill(0, $pid) || $!{EPERM})
+           && (slurp("/proc/$pid/stat") // ') R') !~ /\) Z/;
 }
 
 # Run a program as our child, in a process group of its own.  Options:

@@ -65,8 +65,8 @@ use File::Path qw(make_path);
 use IO::Socket::INET;
 use POSIX qw(:sys_wait_h);
 use OtpReg::Env qw(root_dir test_dir nginx_binary ld_preload free_port
-                   start_process stop_process wait_until slurp spew expand_env
-                   at_end);
+                   start_process stop_process is_alive wait_until slurp spew
+                   expand_env at_end);
 use OtpReg::HTTP ();
 
 my (@Started, $Registered);
@@ -323,7 +323,7 @@ sub kill9 {
     my @workers = children($self->{pid});
     kill 'KILL', $self->{pid}, @workers;
     $self->{status} = stop_process($self->{pid}, 'KILL', 5);
-    wait_until(sub { !grep { kill 0, $_ } @workers }, 5);
+    wait_until(sub { !grep { is_alive($_) } @workers }, 5);
     $self->{pid} = undef;
     return 1;
 }

@@ -183,7 +183,7 @@ sub run_test ($) {
 
     if (!$skip && $restart) {
         stop_nginx();
-        $PrevConfig = $config if defined $config;
+        $PrevConfig = $config;
         prepare_server_root($block, $config);
         return must_die($block) if defined $block->must_die;
         start_nginx($block);
@@ -232,9 +232,10 @@ sub needs_restart {
     bail_out($block->name . ' - no "--- config" here nor before')
         if !defined $config && !defined $PrevConfig;
 
+    return 0 if !defined $config;
     return $ENV{TEST_NGINX_FORCE_RESTART_ON_TEST} // 1
            || defined $block->must_die || !$Pid
-           || defined $config && $config ne ($PrevConfig // '');
+           || $config ne ($PrevConfig // '');
 }
 
 # returns ('skip' or 'todo', number of tests, reason), or nothing

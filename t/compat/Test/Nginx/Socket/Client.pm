@@ -132,7 +132,7 @@ sub cut {
 sub more_headers {
     my ($block, $index) = @_;
 
-    my $more = $block->more_headers // $block->request_headers // '';
+    my $more = $block->more_headers // '';
     $more = $more->[$index]
             // die "more_headers lacks entry $index\n"
         if ref $more eq 'ARRAY';

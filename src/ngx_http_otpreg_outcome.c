@@ -1,0 +1,233 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include "ngx_http_otpreg_outcome.h"
+
+
+/* a sentence may hold "{n}", the number that belongs to it */
+
+typedef struct {
+    ngx_uint_t                  status;
+    ngx_str_t                   code;
+    ngx_str_t                   sentence;
+} ngx_http_otpreg_answer_t;
+
+
+static ngx_uint_t ngx_http_otpreg_outcome_number(ngx_http_otpreg_ctx_t *ctx,
+    otpreg_outcome_t outcome);
+
+
+static const ngx_http_otpreg_answer_t
+    ngx_http_otpreg_answers[OTPREG_OUTCOMES] =
+{
+    [OTPREG_OK] = {
+        200, ngx_null_string, ngx_null_string },
+
+    [OTPREG_BODY_MALFORMED] = {
+        400, ngx_string("malformed_body"),
+        ngx_string("The form could not be read. Please try again.") },
+
+    [OTPREG_BODY_TOO_LARGE] = {
+        413, ngx_string("body_too_large"),
+        ngx_string("What was sent is too large.") },
+
+    [OTPREG_BODY_TYPE] = {
+        415, ngx_string("unsupported_content_type"),
+        ngx_string("Send application/x-www-form-urlencoded or "
+                   "application/json.") },
+
+    [OTPREG_CROSS_SITE] = {
+        403, ngx_string("cross_site"),
+        ngx_string("The form was sent by another site. Please fill it in "
+                   "here.") },
+
+    [OTPREG_INVALID_FIELDS] = {
+        422, ngx_string("invalid_fields"),
+        ngx_string("Please correct the fields below.") },
+
+    [OTPREG_NO_SIGNUP] = {
+        409, ngx_string("no_signup"),
+        ngx_string("No sign-up is waiting for a code in this browser. Please "
+                   "register first.") },
+
+    [OTPREG_CODE_WRONG] = {
+        422, ngx_string("code_wrong"),
+        ngx_string("Invalid OTP. Please try again.") },
+
+    [OTPREG_CODE_SPENT] = {
+        422, ngx_string("code_spent"),
+        ngx_string("Too many wrong attempts. This code no longer works. "
+                   "Please request a new one.") },
+
+    [OTPREG_CODE_EXPIRED] = {
+        422, ngx_string("code_expired"),
+        ngx_string("This code has expired. Please request a new one.") },
+
+    [OTPREG_CODE_USED] = {
+        409, ngx_string("code_used"),
+        ngx_string("This code was used already. If that was you, you can log "
+                   "in.") },
+
+    [OTPREG_ADDRESS_PROVED] = {
+        409, ngx_string("address_proved"),
+        ngx_string("This address belongs to an account already. Please log "
+                   "in.") },
+
+    [OTPREG_USERNAME_PROVED] = {
+        409, ngx_string("username_proved"),
+        ngx_string("Somebody else took this username in the meantime. Please "
+                   "register with another one.") },
+
+    [OTPREG_RESEND_TOO_SOON] = {
+        429, ngx_string("resend_too_soon"),
+        ngx_string("Please wait {n} seconds before you request another "
+                   "message.") },
+
+    [OTPREG_BUSY] = {
+        503, ngx_string("busy"),
+        ngx_string("We are very busy right now. Please try again in a few "
+                   "seconds.") },
+
+    [OTPREG_DATABASE_DOWN] = {
+        503, ngx_string("unavailable"),
+        ngx_string("The service is not available right now. Please try again "
+                   "in a few seconds.") },
+
+    [OTPREG_ERROR] = {
+        500, ngx_string("internal_error"),
+        ngx_string("Something went wrong on our side. Please try again.") },
+
+    [OTPREG_REQUIRED] = {
+        422, ngx_string("required"),
+        ngx_string("This field is required.") },
+
+    [OTPREG_NOT_UTF8] = {
+        422, ngx_string("not_utf8"),
+        ngx_string("This holds characters that cannot be read.") },
+
+    [OTPREG_USERNAME_INVALID] = {
+        422, ngx_string("username_invalid"),
+        ngx_string("Enter a valid username: letters, digits and @ . + - _ "
+                   "only.") },
+
+    [OTPREG_USERNAME_TOO_LONG] = {
+        422, ngx_string("username_too_long"),
+        ngx_string("Use at most {n} characters.") },
+
+    [OTPREG_USERNAME_TAKEN] = {
+        422, ngx_string("username_taken"),
+        ngx_string("A user with that username already exists.") },
+
+    [OTPREG_EMAIL_INVALID] = {
+        422, ngx_string("email_invalid"),
+        ngx_string("Enter a valid email address.") },
+
+    [OTPREG_EMAIL_TOO_LONG] = {
+        422, ngx_string("email_too_long"),
+        ngx_string("This email address is too long.") },
+
+    [OTPREG_PASSWORD_TOO_SHORT] = {
+        422, ngx_string("password_too_short"),
+        ngx_string("Use at least {n} characters.") },
+
+    [OTPREG_PASSWORD_TOO_LONG] = {
+        422, ngx_string("password_too_long"),
+        ngx_string("Use at most {n} characters.") },
+
+    [OTPREG_PASSWORD_COMMON] = {
+        422, ngx_string("password_common"),
+        ngx_string("This password is on a list of common passwords. Choose "
+                   "another one.") },
+
+    [OTPREG_PASSWORD_PERSONAL] = {
+        422, ngx_string("password_personal"),
+        ngx_string("The password must not be your username or email "
+                   "address.") },
+
+    [OTPREG_PASSWORD_CONTROL] = {
+        422, ngx_string("password_control"),
+        ngx_string("The password must not hold control characters.") },
+
+    [OTPREG_PASSWORD_MISMATCH] = {
+        422, ngx_string("password_mismatch"),
+        ngx_string("Passwords do not match.") },
+
+    [OTPREG_CODE_FORMAT] = {
+        422, ngx_string("code_format"),
+        ngx_string("Enter the {n} digits of the code.") }
+};
+
+
+ngx_uint_t
+ngx_http_otpreg_outcome_status(otpreg_outcome_t outcome)
+{
+    return ngx_http_otpreg_answers[outcome].status;
+}
+
+
+const ngx_str_t *
+ngx_http_otpreg_outcome_code(otpreg_outcome_t outcome)
+{
+    return &ngx_http_otpreg_answers[outcome].code;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, otpreg_outcome_t outcome, ngx_str_t *sentence)
+{
+    u_char           *n, *p;
+    const ngx_str_t  *text;
+
+    text = &ngx_http_otpreg_answers[outcome].sentence;
+    *sentence = *text;
+
+    n = text->len ? ngx_strnstr(text->data, "{n}", text->len) : NULL;
+    if (n == NULL) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, text->len + NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    sentence->data = p;
+
+    p = ngx_cpymem(p, text->data, n - text->data);
+    p = ngx_sprintf(p, "%ui", ngx_http_otpreg_outcome_number(ctx, outcome));
+    n += sizeof("{n}") - 1;
+    p = ngx_cpymem(p, n, text->data + text->len - n);
+
+    sentence->len = p - sentence->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_outcome_number(ngx_http_otpreg_ctx_t *ctx, otpreg_outcome_t outcome)
+{
+    switch (outcome) {
+
+    case OTPREG_USERNAME_TOO_LONG:
+        return OTPREG_USERNAME_MAX;
+
+    case OTPREG_PASSWORD_TOO_SHORT:
+        return ctx->conf->password_min;
+
+    case OTPREG_PASSWORD_TOO_LONG:
+        return ctx->conf->password_max;
+
+    case OTPREG_CODE_FORMAT:
+        return ctx->has_ticket ? ctx->ticket.otp.digits
+                               : ctx->conf->code_length;
+
+    default:                            /* OTPREG_RESEND_TOO_SOON */
+        return ctx->retry_after;
+    }
+}
