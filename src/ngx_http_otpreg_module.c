@@ -5,6 +5,10 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
 #include <sodium.h>
 
 #include "otpreg_form.h"
@@ -23,6 +27,7 @@ static ngx_int_t ngx_http_otpreg_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_otpreg_init_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_otpreg_lock_secrets(
     ngx_http_otpreg_main_conf_t *omcf);
+static void ngx_http_otpreg_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_otpreg_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_otpreg_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf);
@@ -261,7 +266,7 @@ ngx_module_t  ngx_http_otpreg_module = {
     ngx_http_otpreg_init_process,          /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_otpreg_exit_process,          /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -336,6 +341,22 @@ ngx_http_otpreg_lock_secrets(ngx_http_otpreg_main_conf_t *omcf)
     }
 
     return NGX_OK;
+}
+
+
+/* nginx has told its pool threads to end by now */
+
+static void
+ngx_http_otpreg_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_otpreg_main_conf_t  *omcf;
+
+    omcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_otpreg_module);
+
+    if (omcf != NULL && omcf->services.nelts != 0) {
+        otpreg_smtp_exit();
+        otpreg_store_exit();
+    }
 }
 
 

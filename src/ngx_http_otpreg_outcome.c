@@ -5,6 +5,10 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
 #include "ngx_http_otpreg_outcome.h"
 
 
@@ -111,8 +115,8 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_USERNAME_INVALID] = {
         422, ngx_string("username_invalid"),
-        ngx_string("Enter a valid username: letters, digits and @ . + - _ "
-                   "only.") },
+        ngx_string("Enter a valid username: letters without accents, digits "
+                   "and the characters @ . + - and underscore only.") },
 
     [OTPREG_USERNAME_TOO_LONG] = {
         422, ngx_string("username_too_long"),

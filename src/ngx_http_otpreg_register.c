@@ -5,6 +5,10 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
 #include <sodium.h>
 
 #include "otpreg_identity.h"
@@ -37,6 +41,8 @@ static ngx_int_t ngx_http_otpreg_register_parse(ngx_http_request_t *r,
 static void ngx_http_otpreg_register_check(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s,
     otpreg_form_field_t *fields);
+static bool ngx_http_otpreg_register_same(otpreg_str_t password,
+    otpreg_str_t confirm, ngx_http_otpreg_signup_t *s);
 static ngx_int_t ngx_http_otpreg_register_keep(ngx_http_request_t *r,
     ngx_str_t *to, otpreg_form_field_t *field);
 static ngx_http_otpreg_signup_t *ngx_http_otpreg_register_signup(
@@ -201,12 +207,39 @@ ngx_http_otpreg_register_check(ngx_http_request_t *r,
     if (confirm->len == 0) {
         ctx->fields[NGX_HTTP_OTPREG_CONFIRM] = OTPREG_REQUIRED;
 
-    } else if (password->len != confirm->len
-               || sodium_memcmp(password->data, confirm->data, confirm->len)
-                  != 0)
-    {
+    } else if (!ngx_http_otpreg_register_same(*password, *confirm, s)) {
         ctx->fields[NGX_HTTP_OTPREG_CONFIRM] = OTPREG_PASSWORD_MISMATCH;
     }
+}
+
+
+/* byte for byte, or in their normal form */
+
+static bool
+ngx_http_otpreg_register_same(otpreg_str_t password, otpreg_str_t confirm,
+    ngx_http_otpreg_signup_t *s)
+{
+    bool                      same;
+    otpreg_password_t         other;
+    otpreg_password_policy_t  any;
+
+    if (password.len == confirm.len
+        && sodium_memcmp(password.data, confirm.data, confirm.len) == 0)
+    {
+        return true;
+    }
+
+    any.chars_min = 1;
+    any.chars_max = OTPREG_PASSWORD_CHARS_MAX;
+    any.blocklist = NULL;
+
+    same = otpreg_password_check(confirm, &any, NULL, 0, &other) == OTPREG_OK
+           && other.len == s->password.len
+           && sodium_memcmp(other.data, s->password.data, other.len) == 0;
+
+    sodium_memzero(&other, sizeof(otpreg_password_t));
+
+    return same;
 }
 
 

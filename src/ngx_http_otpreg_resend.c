@@ -5,6 +5,10 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_reply.h"

@@ -5,6 +5,10 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
 #include "otpreg_identity.h"
 
 #include "ngx_http_otpreg_dispatch.h"
@@ -40,7 +44,6 @@
 #define NGX_HTTP_OTPREG_VAR_HTML          28
 #define NGX_HTTP_OTPREG_VAR_MESSAGE_ID    29
 #define NGX_HTTP_OTPREG_VAR_TEMPLATE      30
-#define NGX_HTTP_OTPREG_VAR_MINUTES       31
 
 
 typedef struct {
@@ -57,6 +60,8 @@ static ngx_int_t ngx_http_otpreg_variable_ticket(ngx_http_request_t *r,
 static ngx_int_t ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_otpreg_variable_message(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_otpreg_variable_minutes(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_otpreg_variable_number(ngx_http_request_t *r,
     ngx_str_t *value, int64_t number);
@@ -154,8 +159,10 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
     { ngx_string("otpreg_template"), ngx_http_otpreg_variable_message,
       NGX_HTTP_OTPREG_VAR_TEMPLATE },
 
-    { ngx_string("otpreg_expires_minutes"), ngx_http_otpreg_variable_message,
-      NGX_HTTP_OTPREG_VAR_MINUTES }
+    /* on pages and in messages */
+
+    { ngx_string("otpreg_expires_minutes"), ngx_http_otpreg_variable_minutes,
+      0 }
 };
 
 
@@ -384,16 +391,6 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
         value.len = ngx_strlen(value.data);
         break;
 
-    case NGX_HTTP_OTPREG_VAR_MINUTES:
-        if (ngx_http_otpreg_variable_number(r, &value,
-                                            (d->message.expires_in + 59) / 60)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        break;
-
     case NGX_HTTP_OTPREG_VAR_MESSAGE_ID:
         value.data = ngx_pnalloc(r->pool, OTPREG_ID_LEN * 2);
         if (value.data == NULL) {
@@ -403,6 +400,36 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
         value.len = OTPREG_ID_LEN * 2;
         ngx_hex_dump(value.data, d->message.id, OTPREG_ID_LEN);
         break;
+    }
+
+    return ngx_http_otpreg_variable_set(v, &value);
+}
+
+
+/* how long the code lives, rounded up: SSI cannot divide */
+
+static ngx_int_t
+ngx_http_otpreg_variable_minutes(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    int64_t                 seconds;
+    ngx_str_t               value;
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (ctx == NULL || (ctx->dispatch == NULL && !ctx->has_ticket)) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    seconds = ctx->dispatch ? ctx->dispatch->message.expires_in
+                            : ngx_http_otpreg_expires_in(ctx);
+
+    if (ngx_http_otpreg_variable_number(r, &value, (seconds + 59) / 60)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     return ngx_http_otpreg_variable_set(v, &value);

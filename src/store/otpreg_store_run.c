@@ -5,7 +5,6 @@
  */
 
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <sodium.h>
 
 #include "otpreg_store_run.h"
+#include "otpreg_threads.h"
 
 
 #define OTPREG_STORE_TRIES       5
@@ -24,6 +24,9 @@
  * dead database does not hold every job for the connect timeout.
  */
 #define OTPREG_STORE_DOWN_MS     1000
+
+/* how long otpreg_store_exit() waits for connections to be closed */
+#define OTPREG_STORE_EXIT_SEC    1
 
 
 /* the connections of one thread, one for each otpreg_database in use */
@@ -44,13 +47,7 @@ static const char *const  otpreg_store_sql[] = {
 };
 
 
-static pthread_key_t   otpreg_store_key;
-static pthread_once_t  otpreg_store_once = PTHREAD_ONCE_INIT;
-static bool            otpreg_store_ready;
-
-
-static void otpreg_store_init_once(void);
-static void otpreg_store_thread_exit(void *data);
+static void otpreg_store_thread_end(void *data);
 static otpreg_store_t *otpreg_store_get(const otpreg_db_conf_t *conf);
 static otpreg_db_rc_t otpreg_store_connect(otpreg_store_t *store);
 static otpreg_db_rc_t otpreg_store_check_schema(otpreg_db_t *db,
@@ -59,27 +56,27 @@ static int64_t otpreg_store_now_ms(void);
 static void otpreg_store_pause(unsigned try);
 
 
+static otpreg_threads_t  otpreg_store_threads
+    = OTPREG_THREADS_INIT(otpreg_store_thread_end);
+
+
 bool
 otpreg_store_init(void)
 {
-    (void) pthread_once(&otpreg_store_once, otpreg_store_init_once);
-
-    return otpreg_store_ready;
+    return otpreg_db_library_init()
+           && otpreg_threads_start(&otpreg_store_threads);
 }
 
 
-static void
-otpreg_store_init_once(void)
+void
+otpreg_store_exit(void)
 {
-    otpreg_store_ready = otpreg_db_library_init()
-                         && pthread_key_create(&otpreg_store_key,
-                                               otpreg_store_thread_exit)
-                            == 0;
+    (void) otpreg_threads_wait(&otpreg_store_threads, OTPREG_STORE_EXIT_SEC);
 }
 
 
 static void
-otpreg_store_thread_exit(void *data)
+otpreg_store_thread_end(void *data)
 {
     otpreg_store_t  *store, *next;
 
@@ -98,7 +95,7 @@ otpreg_store_get(const otpreg_db_conf_t *conf)
 {
     otpreg_store_t  *store, *first;
 
-    first = pthread_getspecific(otpreg_store_key);
+    first = otpreg_threads_get(&otpreg_store_threads);
 
     for (store = first; store != NULL; store = store->next) {
         if (store->conf == conf) {
@@ -120,7 +117,7 @@ otpreg_store_get(const otpreg_db_conf_t *conf)
     store->conf = conf;
     store->next = first;
 
-    if (pthread_setspecific(otpreg_store_key, store) != 0) {
+    if (!otpreg_threads_set(&otpreg_store_threads, store)) {
         otpreg_db_destroy(store->db);
         free(store);
         return NULL;

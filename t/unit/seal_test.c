@@ -256,6 +256,48 @@ seal_test_contents(const otpreg_keys_t *keys)
 }
 
 
+/* a token of a later release, sealed as this one's are */
+
+static void
+seal_test_version(const otpreg_keys_t *keys, uint8_t version)
+{
+    char                 token[OTPREG_TOKEN_SIZE];
+    size_t               len;
+    uint8_t              binary[OTPREG_TOKEN_SIZE], plain[OTPREG_TOKEN_SIZE];
+    uint8_t              subkey[OTPREG_KEY_LEN];
+    otpreg_ticket_t      in, out;
+    unsigned long long   n;
+
+    const size_t         head = 17;     /* version and name of the key */
+    const size_t         nonce = 24;
+
+    seal_test_ticket(&in, "k0", 15);
+    otpreg_ticket_seal(keys, &in, token);
+
+    sodium_base642bin(binary, sizeof(binary), token, strlen(token), NULL, &len,
+                      NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+
+    crypto_kdf_derive_from_key(subkey, sizeof(subkey), 1, "otpregS1",
+                               keys->key[0].key);
+    tap_is(crypto_aead_xchacha20poly1305_ietf_decrypt(plain, &n, NULL,
+                                                   binary + head + nonce,
+                                                   len - head - nonce, binary,
+                                                   head, binary + head, subkey),
+           0, "the parts of a token are where they are expected");
+
+    binary[0] = version;
+
+    crypto_aead_xchacha20poly1305_ietf_encrypt(binary + head + nonce, &n,
+                                               plain, n, binary, head, NULL,
+                                               binary + head, subkey);
+    sodium_bin2base64(token, sizeof(token), binary, len,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+
+    tap_is(otpreg_ticket_open(keys, tap_str(token), &out), version == 1,
+           "a token of version %u", version);
+}
+
+
 int
 main(void)
 {
@@ -272,6 +314,9 @@ main(void)
     seal_test_altered(&keys);
     seal_test_rotation();
     seal_test_contents(&keys);
+    seal_test_version(&keys, 0);
+    seal_test_version(&keys, 1);
+    seal_test_version(&keys, 2);
 
     seal_test_ticket(&ticket, "k0", 15);
     otpreg_ticket_seal(&keys, &ticket, one);

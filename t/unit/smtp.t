@@ -300,6 +300,23 @@ is_deeply([map { $_->[0] } @{ $got[0]{parts} }], ['text/plain'],
 is_deeply($got[0]{defects}, [], 'text only: no defects');
 is($got[0]{from_name}, 'Bank, "B"', 'text only: display name with specials');
 
+for (['Bank <b@example.com>', 'Bank'],
+     ['"Bank, B" <b@example.com>', 'Bank, B'],
+     ['"Große Bank" <b@example.com>', 'Große Bank'],
+     ['A "B" \\ C <b@example.com>', 'A "B" \\ C'],
+     ['  Bank  <b@example.com>', 'Bank'],
+     ['<b@example.com>', ''],
+     ['ä' x 100 . ' <b@example.com>', 'ä' x 100])
+{
+    my ($from, $shown) = @$_;
+
+    send_mail(%tls, from => $from);
+    @got = received();
+    is($got[0]{from_name}, $shown, "display name of '$from'");
+    is($got[0]{from_address}, 'b@example.com', "address of '$from'");
+    is_deeply($got[0]{defects}, [], "no defects with '$from'");
+}
+
 ($mails, $more) = send_mail(%tls, subject_file => put('empty', ''),
                             from => 'b@example.com', threads => 4,
                             count => 5);
@@ -424,6 +441,8 @@ my @cases = (
     ['dead: replaced once', ['MAIL@2=close', 'MAIL#2=close'], [count => 2],
      ['SENT', 'LATER'], 250, undef, qr/^connect/, 2],
     ['in doubt: closed after the dot', ['END@2=close'], [count => 2],
+     ['SENT', 'LATER'], 250, undef, qr/^mail/, 2],
+    ['in doubt: 421 after the dot', ['END@2=421 bye'], [count => 2],
      ['SENT', 'LATER'], 250, undef, qr/^mail/, 2],
     ['450 on a reused connection', ['MAIL@2=450 no'], [count => 2],
      ['SENT', 'LATER'], 250, undef, qr/^connect/, 1],

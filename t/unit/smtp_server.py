@@ -17,10 +17,20 @@ import json
 import ssl
 import sys
 from email import message_from_bytes, policy
+from email.header import decode_header, make_header
+from email.utils import parseaddr
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
 directory, mode, user, password = sys.argv[1:5]
+
+
+def display_name(raw):
+    # not by policy.default, which keeps the space between two encoded words
+    # of a name (in Python 3.11; RFC 2047 6.2 says to drop it)
+
+    name = parseaddr(message_from_bytes(raw, policy=policy.compat32)['From'])
+    return str(make_header(decode_header(name[0])))
 
 
 class Handler:
@@ -42,7 +52,7 @@ class Handler:
                        + [str(d) for v in message.values()
                           for d in v.defects],
             'headers': [[k, str(v)] for k, v in message.items()],
-            'from_name': message['From'].addresses[0].display_name,
+            'from_name': display_name(raw),
             'from_address': message['From'].addresses[0].addr_spec,
             'to_addresses': [a.addr_spec for a in message['To'].addresses],
             'date': int(message['Date'].datetime.timestamp()),
