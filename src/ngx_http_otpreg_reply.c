@@ -76,17 +76,18 @@ ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 static ngx_int_t
 ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    ngx_int_t                    rc;
-    ngx_str_t                    uri;
+    ngx_int_t                  rc;
+    ngx_str_t                  uri;
+    ngx_http_complex_value_t  *next;
 
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
         return ngx_http_otpreg_reply_page(r, ctx);
     }
 
-    if (ngx_http_complex_value(r, (ctx->role == NGX_HTTP_OTPREG_VERIFY)
-                                  ? ctx->conf->login_uri : ctx->conf->verify_uri, &uri)
-        != NGX_OK)
-    {
+    next = (ctx->role == NGX_HTTP_OTPREG_VERIFY) ? ctx->conf->login_uri
+                                                 : ctx->conf->verify_uri;
+
+    if (ngx_http_complex_value(r, next, &uri) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -253,14 +254,20 @@ ngx_http_otpreg_problem_fields(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    ngx_str_t                    uri;
+    ngx_str_t                  uri;
+    ngx_http_complex_value_t  *value;
 
-    if (ngx_http_complex_value(r, (ctx->role == NGX_HTTP_OTPREG_RESEND)
-                                  ? ctx->conf->verify_uri
-                                  : (ctx->outcome == OTPREG_NO_SIGNUP)
-                                  ? ctx->conf->register_uri : ctx->conf->page, &uri)
-        != NGX_OK)
-    {
+    if (ctx->outcome == OTPREG_NO_SIGNUP) {
+        value = ctx->conf->register_uri;
+
+    } else if (ctx->role == NGX_HTTP_OTPREG_RESEND) {
+        value = ctx->conf->verify_uri;
+
+    } else {
+        value = ctx->conf->page;
+    }
+
+    if (ngx_http_complex_value(r, value, &uri) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -402,6 +409,6 @@ ngx_http_otpreg_expires_in(ngx_http_otpreg_ctx_t *ctx)
 time_t
 ngx_http_otpreg_resend_in(ngx_http_otpreg_ctx_t *ctx)
 {
-
-    return ngx_max(ctx->ticket.sent_at + ctx->conf->resend_delay - ngx_time(), 0);
+    return ngx_max(ctx->ticket.sent_at + ctx->conf->resend_delay
+                   - ngx_time(), 0);
 }

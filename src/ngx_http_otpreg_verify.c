@@ -51,6 +51,8 @@ ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
         /* a resend was refused, and says so on this page */
 
         ctx->role = NGX_HTTP_OTPREG_VERIFY;
+        ctx->conf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
         return ngx_http_otpreg_reply(r, ctx);
     }
 

@@ -32,8 +32,8 @@ package OtpReg;
 #                           so that .t files may run side by side (prove -j)
 #     TEST_NGINX_LOAD_MODULES, TEST_NGINX_BINARY  (see OTPREG_MODULE below)
 #
-# and it exports what OtpReg::DB, OtpReg::HTTP and OtpReg::SMTP export (see there)
-# and
+# and it exports what OtpReg::DB, OtpReg::HTTP and OtpReg::SMTP export, see
+# there, and
 #
 # default_main_config()  default_http_config()  default_config()
 # key_file($path, @ids)   write a key file; the first id seals
@@ -54,7 +54,7 @@ package OtpReg;
 # OtpReg and the file's own subs and "our" variables offer; every ok() and is()
 # is a line of TAP.  It runs from add_response_body_check(), that is after the
 # block's request was answered and before its error_log, no_error_log and
-# grep_error_log are checked, so these see the whole flow.  Without "--- request"
+# grep_error_log are checked, so these see all of it.  Without "--- request"
 # one is made: GET / with any status.  It runs once a repetition, not in blocks
 # skipped by skip_nginx, and a die in it is one failed test.  $block is at hand.
 # "--- init" would also run while nginx is up, but runs in skipped blocks too,

@@ -28,6 +28,9 @@ my $slow = $ENV{SMTP_SLOW} // 1;
 
 my %pids;
 
+binmode Test::More->builder->$_, ':utf8'
+    for qw(output failure_output todo_output);
+
 BAIL_OUT("no $send") unless -x $send || $send =~ / /;
 
 END {

@@ -8,7 +8,7 @@ package OtpReg::Env;
 #
 # root_dir()                         the checkout
 # base_dir()                         build/t of it; nothing is written elsewhere
-# test_dir()                         base_dir()/PID of this .t, removed at its end
+# test_dir()                         base_dir()/PID of this .t, removed at end
 # nginx_binary()  module_path()      what to test
 # free_port()                        a port of 127.0.0.1, ours until we exit
 # start_process(\%opt, @command)     returns the pid; see below

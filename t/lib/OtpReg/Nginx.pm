@@ -124,7 +124,8 @@ sub valgrind {
 
     my $file = root_dir() . '/valgrind.suppress';
     return (qw(valgrind -q --leak-check=full --show-possibly-lost=no
-               --trace-children=yes --num-callers=50 --error-exitcode=99),
+               --errors-for-leak-kinds=definite --trace-children=yes
+               --num-callers=50 --error-exitcode=99),
             "--log-file=$self->{prefix}/logs/valgrind.%p.log",
             -f $file ? "--suppressions=$file" : ());
 }

@@ -33,13 +33,14 @@ package OtpReg::SMTP;
 #                    { port, ca, user, password, pid }, or undef without
 #                    aiosmtpd.  ca is a file, the name is localhost
 #
-# mails($to)         all received (by smtp_real too), or those to an address;
-#                    the oldest first, each { to, rcpt, from, time, params, raw,
-#                    headers, subject, parts, text, html }: to is the first of
-#                    rcpt; headers by lower-case name, unfolded; subject and
-#                    text and html (the first part of that type) are decoded,
-#                    with \n for line ends; parts are the leaves, { type,
-#                    charset, headers, body }, in bytes.  smtp_real has no params, raw, parts but tls, login, defects
+# mails($to)         all received (by smtp_real too), or those to an address,
+#                    the oldest first, each { to, rcpt, from, time, params,
+#                    raw, headers, subject, parts, text, html }: to is the
+#                    first of rcpt; headers by lower-case name, unfolded;
+#                    subject, text and html (the first part of that type) are
+#                    characters, with \n for line ends; parts are the leaves,
+#                    { type, charset, headers, body }, in bytes.  Those of
+#                    smtp_real have tls, login, defects instead of raw, parts
 # mail_count($to)
 # clear_mails()
 # wait_mail($to, $seconds, $count)   the newest to the address as soon as there

@@ -436,7 +436,8 @@ sub command {
         unshift @cmd, qw(valgrind -q --num-callers=100 --error-exitcode=99),
             $Valgrind =~ /^\d+$/
             ? (qw(--leak-check=full --show-possibly-lost=no
-                  --gen-suppressions=all), @suppress)
+                  --errors-for-leak-kinds=definite --gen-suppressions=all),
+               @suppress)
             : split ' ', $Valgrind;
     }
 
@@ -737,7 +738,7 @@ sub check_body {
                     qw(response_body_like response_body_unlike) or return;
     my $pattern = $want->($section);
     $pattern = expand_port($pattern) if !ref $pattern;
-    my $summary = substr $content =~ s/\s+/ /gr, 0, 200;
+    my $summary = substr $content =~ s/\s+/ /gr =~ s/^ | $//gr, 0, 200;
     my $check = $section =~ /unlike/ ? \&unlike : \&like;
 
     $check->($content, qr/$pattern/s,
