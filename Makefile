@@ -125,6 +125,60 @@ build/sources: FORCE
 	@ls $(SOURCES) | cmp -s - $@ || ls $(SOURCES) > $@
 
 
+# ----- tests
+
+# ours steps aside where the real Test::Nginx is installed
+RUNNER = $(shell perl -MTest::Nginx::Socket -e1 2>/dev/null || echo -It/compat)
+PROVE = PATH=$$PATH:/usr/sbin prove $(RUNNER)
+FLOWS = $(sort $(wildcard t/*.t))
+
+# what ends in a few seconds also under a sanitizer or valgrind
+FLOWS_ASAN = $(filter-out t/browser.t t/compat.t t/overload.t,$(FLOWS))
+FLOWS_VALGRIND = t/flow.t
+
+include t/unit/unit.mk
+include t/unit/smtp.mk
+
+test: packages-test
+	@$(MAKE) --no-print-directory build build/nginx-asan
+	@$(MAKE) --no-print-directory check unit unit-asan fuzz-replay unit-smtp
+	@$(MAKE) --no-print-directory flows
+	@$(MAKE) --no-print-directory asan valgrind
+
+check:
+	t/check.sh
+
+flows:
+	$(PROVE) -j2 $(FLOWS)
+
+asan: build/nginx-asan
+	OTPREG_MODULE= TEST_NGINX_BINARY=$(CURDIR)/build/nginx-asan \
+	    ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 \
+	    LSAN_OPTIONS=suppressions=$(CURDIR)/t/lsan.supp:print_suppressions=0 \
+	    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	    $(PROVE) -j2 $(FLOWS_ASAN)
+
+valgrind:
+	TEST_NGINX_USE_VALGRIND=1 $(PROVE) $(FLOWS_VALGRIND)
+
+
+# nginx of Debian's source package, with the module in it, under sanitizers;
+# NGX_DEBUG_PALLOC: each allocation is a malloc(), so that overruns are seen
+
+SANITIZE = -fsanitize=address,undefined -fno-omit-frame-pointer
+SANITIZE_CC = $(SANITIZE) -fno-sanitize=alignment,nonnull-attribute \
+	-U_FORTIFY_SOURCE -O1 -DNGX_DEBUG_PALLOC
+
+build/nginx-asan: FORCE
+	@test -d build/source/nginx || t/nginx-source.sh build/source/nginx
+	@$(MAKE) --no-print-directory NGX_SRC=build/source/nginx \
+	    TREE=build/nginx/asan-static CC_OPT='$(strip $(SANITIZE_CC))' \
+	    LD_OPT='$(SANITIZE)' \
+	    build/nginx/asan-static/objs/nginx
+	@cmp -s build/nginx/asan-static/objs/nginx $@ \
+	    || install -m 755 build/nginx/asan-static/objs/nginx $@
+
+
 # ----- to try it
 
 demo: build packages-run

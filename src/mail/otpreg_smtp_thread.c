@@ -7,16 +7,15 @@
 
 #include <curl/curl.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "otpreg_smtp.h"
 #include "otpreg_smtp_thread.h"
+#include "otpreg_threads.h"
 
 
 /* connections that a thread keeps; one a server is what is used */
@@ -41,16 +40,13 @@ struct otpreg_smtp_thread_s {
 };
 
 
-static struct {
-    pthread_mutex_t     mutex;
-    pthread_cond_t      ended;
-    pthread_key_t       key;
-    unsigned            threads;                /* that have a handle */
-    bool                ready;
-} otpreg_smtp_process = {
-    .mutex = PTHREAD_MUTEX_INITIALIZER,
-    .ended = PTHREAD_COND_INITIALIZER
-};
+static void otpreg_smtp_thread_end(void *data);
+
+
+static otpreg_threads_t  otpreg_smtp_threads
+    = OTPREG_THREADS_INIT(otpreg_smtp_thread_end);
+
+static bool              otpreg_smtp_ready;
 
 
 /*
@@ -140,7 +136,7 @@ otpreg_smtp_socket_close(void *data, curl_socket_t fd)
 }
 
 
-/* destructor of the key: runs when a thread that sent mail ends */
+/* a thread that sent mail ends */
 
 static void
 otpreg_smtp_thread_end(void *data)
@@ -158,13 +154,6 @@ otpreg_smtp_thread_end(void *data)
     curl_share_cleanup(thread->share[1]);
 
     free(thread);
-
-    pthread_mutex_lock(&otpreg_smtp_process.mutex);
-
-    otpreg_smtp_process.threads--;
-    pthread_cond_signal(&otpreg_smtp_process.ended);
-
-    pthread_mutex_unlock(&otpreg_smtp_process.mutex);
 }
 
 
@@ -193,7 +182,7 @@ otpreg_smtp_thread(void)
     unsigned               i;
     otpreg_smtp_thread_t  *thread;
 
-    thread = pthread_getspecific(otpreg_smtp_process.key);
+    thread = otpreg_threads_get(&otpreg_smtp_threads);
     if (thread != NULL) {
         return thread;
     }
@@ -211,17 +200,13 @@ otpreg_smtp_thread(void)
     thread->share[1] = otpreg_smtp_share();
 
     if (thread->share[0] == NULL || thread->share[1] == NULL
-        || pthread_setspecific(otpreg_smtp_process.key, thread) != 0)
+        || !otpreg_threads_set(&otpreg_smtp_threads, thread))
     {
         curl_share_cleanup(thread->share[0]);
         curl_share_cleanup(thread->share[1]);
         free(thread);
         return NULL;
     }
-
-    pthread_mutex_lock(&otpreg_smtp_process.mutex);
-    otpreg_smtp_process.threads++;
-    pthread_mutex_unlock(&otpreg_smtp_process.mutex);
 
     return thread;
 }
@@ -251,60 +236,28 @@ otpreg_smtp_thread_attach(otpreg_smtp_thread_t *thread, CURL *easy,
 bool
 otpreg_smtp_init(void)
 {
-    if (otpreg_smtp_process.ready) {
+    if (otpreg_smtp_ready) {
         return true;
     }
 
-    if (pthread_key_create(&otpreg_smtp_process.key, otpreg_smtp_thread_end)
-        != 0)
-    {
-        return false;
-    }
+    otpreg_smtp_ready = otpreg_threads_start(&otpreg_smtp_threads)
+                        && curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc,
+                                                otpreg_smtp_free,
+                                                otpreg_smtp_realloc, strdup,
+                                                calloc)
+                           == CURLE_OK;
 
-    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, otpreg_smtp_free,
-                             otpreg_smtp_realloc, strdup, calloc)
-        != CURLE_OK)
-    {
-        pthread_key_delete(otpreg_smtp_process.key);
-        return false;
-    }
-
-    otpreg_smtp_process.ready = true;
-
-    return true;
+    return otpreg_smtp_ready;
 }
 
 
 void
 otpreg_smtp_exit(void)
 {
-    unsigned         left;
-    struct timespec  until;
-
-    if (!otpreg_smtp_process.ready) {
-        return;
-    }
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += OTPREG_SMTP_EXIT_SEC;
-
-    pthread_mutex_lock(&otpreg_smtp_process.mutex);
-
-    while (otpreg_smtp_process.threads != 0
-           && pthread_cond_timedwait(&otpreg_smtp_process.ended,
-                                     &otpreg_smtp_process.mutex, &until)
-              == 0)
+    if (otpreg_smtp_ready
+        && otpreg_threads_wait(&otpreg_smtp_threads, OTPREG_SMTP_EXIT_SEC))
     {
-        /* void */
-    }
-
-    left = otpreg_smtp_process.threads;
-
-    pthread_mutex_unlock(&otpreg_smtp_process.mutex);
-
-    if (left == 0) {
-        pthread_key_delete(otpreg_smtp_process.key);
         curl_global_cleanup();
-        otpreg_smtp_process.ready = false;
+        otpreg_smtp_ready = false;
     }
 }

@@ -122,7 +122,7 @@ sub valgrind {
 
     return if !$ENV{TEST_NGINX_USE_VALGRIND};
 
-    my $file = root_dir() . '/valgrind.suppress';
+    my $file = root_dir() . '/t/valgrind.suppress';
     return (qw(valgrind -q --leak-check=full --show-possibly-lost=no
                --errors-for-leak-kinds=definite --trace-children=yes
                --num-callers=50 --error-exitcode=99),

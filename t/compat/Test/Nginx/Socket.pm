@@ -431,8 +431,8 @@ sub command {
                "$ServRoot/conf/nginx.conf");
 
     if ($Valgrind) {
-        my @suppress = -f 'valgrind.suppress'
-                       ? '--suppressions=valgrind.suppress' : ();
+        my @suppress = -f 't/valgrind.suppress'
+                       ? '--suppressions=t/valgrind.suppress' : ();
         unshift @cmd, qw(valgrind -q --num-callers=100 --error-exitcode=99),
             $Valgrind =~ /^\d+$/
             ? (qw(--leak-check=full --show-possibly-lost=no
