@@ -245,6 +245,7 @@ ngx_http_otpreg_deliver_start(ngx_http_request_t *r,
     ngx_http_otpreg_dispatch_t *d, ngx_str_t *uri, ngx_str_t *body)
 {
     d->status = 0;
+    d->answered = 0;
     d->error = 0;
     ngx_str_null(&d->body);
 
@@ -269,6 +270,7 @@ ngx_http_otpreg_deliver_answer(ngx_http_request_t *sr, void *data,
     ngx_buf_t  *b;
     ngx_str_t   body;
 
+    d->answered = 1;
     d->status = sr->headers_out.status;
 
     if (d->status == 0 && rc >= NGX_HTTP_OK && rc < 600) {
@@ -484,8 +486,7 @@ ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
 {
     ngx_uint_t  answered;
 
-    answered = (d->step == NGX_HTTP_OTPREG_STEP_COURIER
-                && d->waiting == NULL);
+    answered = (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->answered);
 
     if (answered && d->status >= 200 && d->status < 300) {
         d->fate = OTPREG_STORE_SENT;

@@ -40,7 +40,8 @@ struct ngx_http_otpreg_dispatch_s {
     ngx_uint_t                      status;     /* of the newest subrequest */
     ngx_str_t                       body;       /* of the newest subrequest */
     time_t                          retry_after;
-    ngx_uint_t                      error;      /* a subrequest broke off */
+    unsigned                        answered:1; /* the newest subrequest */
+    unsigned                        error:1;    /* it broke off */
 
     /* why it was not sent: no address, no code */
     u_char                          reason[OTPREG_REASON_MAX + 1];

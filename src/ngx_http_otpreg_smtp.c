@@ -38,6 +38,7 @@ static char *ngx_http_otpreg_smtp_finish(ngx_conf_t *cf,
     otpreg_smtp_conf_t *smtp);
 static ngx_int_t ngx_http_otpreg_smtp_check_url(ngx_conf_t *cf,
     ngx_str_t *url);
+static ngx_uint_t ngx_http_otpreg_smtp_is_private(const char *url);
 static ngx_int_t ngx_http_otpreg_smtp_from(ngx_conf_t *cf,
     otpreg_smtp_conf_t *smtp, ngx_str_t *from);
 
@@ -142,6 +143,19 @@ invalid:
                        "invalid URL, it must be smtp://host[:port] or "
                        "smtps://host[:port]");
     return NGX_ERROR;
+}
+
+
+/* encrypted, or to this machine */
+
+static ngx_uint_t
+ngx_http_otpreg_smtp_is_private(const char *url)
+{
+    return ngx_strncmp(url, "smtps:", 6) == 0
+           || ngx_strncmp(url, "smtp://127.", 11) == 0
+           || ngx_strncmp(url, "smtp://[::1]", 12) == 0
+           || (ngx_strncmp(url, "smtp://localhost", 16) == 0
+               && (url[16] == '\0' || url[16] == ':'));
 }
 
 
@@ -299,6 +313,12 @@ ngx_http_otpreg_smtp_finish(ngx_conf_t *cf, otpreg_smtp_conf_t *smtp)
         return "must not have \"starttls\" parameter with smtps";
     }
 
+    if (smtp->user != NULL && !smtp->starttls
+        && !ngx_http_otpreg_smtp_is_private(smtp->url))
+    {
+        return "would send the password in clear, add \"starttls=on\"";
+    }
+
     if (smtp->connect_timeout_ms == 0) {
         smtp->connect_timeout_ms = 5000;
     }
@@ -425,8 +445,14 @@ ngx_http_otpreg_smtp_done(ngx_http_request_t *r, void *data)
         ctx = ngx_http_otpreg_get_ctx(r);
         d = ctx->dispatch;
 
-        ngx_snprintf(d->reason, OTPREG_REASON_MAX, "SMTP: %s%Z",
-                     delivery->result.error);
+        if (delivery->result.reply) {
+            ngx_snprintf(d->reason, OTPREG_REASON_MAX, "SMTP: %s (%d)%Z",
+                         delivery->result.error, delivery->result.reply);
+
+        } else {
+            ngx_snprintf(d->reason, OTPREG_REASON_MAX, "SMTP: %s%Z",
+                         delivery->result.error);
+        }
     }
 
     r->headers_out.status = ngx_http_otpreg_smtp_status(&delivery->result);

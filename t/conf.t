@@ -1,0 +1,580 @@
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Wrong values stop nginx with a line that says what and where.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use OtpReg -nosmtp;
+use Test::Nginx::Socket 'no_plan';
+
+our $Http = OtpReg::default_http_config();
+
+my $dir = test_dir();
+my $key = slurp($ENV{TEST_NGINX_KEY_FILE});
+spew("$dir/open.keys", $key, 0644);
+spew("$dir/broken.keys", "${key}k2 c2VjcmV0\n", 0600);
+spew("$dir/empty.keys", '', 0600);
+spew("$dir/latin1", "fine\nf\xfcr\n");
+
+no_shuffle();
+run_tests();
+
+__DATA__
+
+=== TEST 1: unknown parameter of otpreg_database, without its value
+--- http_config
+otpreg_database user=u name=n pasword=hunter2;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "pasword=..." in
+--- no_error_log
+hunter2
+
+
+=== TEST 2: otpreg_database without user
+--- http_config
+otpreg_database name=n;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_database" directive must have "user" parameter in
+
+
+=== TEST 3: otpreg_database without name
+--- http_config
+otpreg_database user=u;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_database" directive must have "name" parameter in
+
+
+=== TEST 4: otpreg_database twice
+--- http_config
+otpreg_database user=u name=n;
+otpreg_database user=u name=n;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_database" directive is duplicate in
+
+
+=== TEST 5: otpreg_database with socket and host
+--- http_config
+otpreg_database user=u name=n host=h socket=/s;
+--- config
+
+--- must_die
+--- error_log
+must not have both "socket" and "host" parameters in
+
+
+=== TEST 6: otpreg_database with a wrong port
+--- http_config
+otpreg_database user=u name=n port=65536;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "port=65536" in
+
+
+=== TEST 7: otpreg_database with a wrong ssl
+--- http_config
+otpreg_database user=u name=n ssl=on;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "ssl=on" in
+
+
+=== TEST 8: otpreg_database with a wrong timeout
+--- http_config
+otpreg_database user=u name=n read_timeout=0;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "read_timeout=0" in
+
+
+=== TEST 9: otpreg_database with a missing password file
+--- http_config
+otpreg_database user=u name=n password_file=/nonexistent;
+--- config
+
+--- must_die
+--- error_log
+open() "/nonexistent" failed
+
+
+=== TEST 10: a missing key file
+--- http_config
+otpreg_key_file /nonexistent;
+--- config
+
+--- must_die
+--- error_log
+open() "/nonexistent" failed
+
+
+=== TEST 11: a key file that others can read
+--- http_config
+otpreg_key_file $TEST_NGINX_TEST_DIR/open.keys;
+--- config
+
+--- must_die
+--- error_log
+others have access to "
+
+
+=== TEST 12: a broken key file
+--- http_config
+otpreg_key_file $TEST_NGINX_TEST_DIR/broken.keys;
+--- config
+
+--- must_die
+--- error_log
+in line 2 of "
+--- no_error_log
+c2VjcmV0
+
+
+=== TEST 13: an empty key file
+--- http_config
+otpreg_key_file $TEST_NGINX_TEST_DIR/empty.keys;
+--- config
+
+--- must_die
+--- error_log
+in line 1 of "
+
+
+=== TEST 14: code length below
+--- http_config
+otpreg_code_length 5;
+--- config
+
+--- must_die
+--- error_log
+value must be between 6 and 10 in
+
+
+=== TEST 15: code length above
+--- http_config
+otpreg_code_length 11;
+--- config
+
+--- must_die
+--- error_log
+value must be between 6 and 10 in
+
+
+=== TEST 16: code attempts
+--- http_config
+otpreg_code_attempts 0;
+--- config
+
+--- must_die
+--- error_log
+value must be between 1 and 100 in
+
+
+=== TEST 17: code lifetime
+--- http_config
+otpreg_code_lifetime 2d;
+--- config
+
+--- must_die
+--- error_log
+value must be between 1 and 86400 seconds in
+
+
+=== TEST 18: resend delay
+--- http_config
+otpreg_resend_delay 2h;
+--- config
+
+--- must_die
+--- error_log
+value must be between 0 and 3600 seconds in
+
+
+=== TEST 19: password minimum
+--- http_config
+otpreg_password_length 7;
+--- config
+
+--- must_die
+--- error_log
+invalid minimum "7", it must be between 8 and 1024 in
+
+
+=== TEST 20: password maximum
+--- http_config
+otpreg_password_length 8 63;
+--- config
+
+--- must_die
+--- error_log
+invalid maximum "63", it must be between 64 and 1024
+
+
+=== TEST 21: password minimum above the default maximum
+--- http_config eval: $::Http
+--- config
+otpreg_mail /m;
+otpreg_password_length 200;
+location = /r { otpreg_register /p; }
+--- must_die
+--- error_log
+has a minimum above its maximum for the location in
+
+
+=== TEST 22: hash memory below OWASP's minimum
+--- http_config
+otpreg_password_hash memory=18m operations=2;
+--- config
+
+--- must_die
+--- error_log
+are too little for operations=2, 19m is the minimum in
+
+
+=== TEST 23: hash memory that is no size
+--- http_config
+otpreg_password_hash memory=x;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "memory=x" in
+
+
+=== TEST 24: hash operations
+--- http_config
+otpreg_password_hash operations=0;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "operations=0" in
+
+
+=== TEST 25: a missing blocklist
+--- http_config
+otpreg_password_blocklist /nonexistent;
+--- config
+
+--- must_die
+--- error_log
+open() "/nonexistent" failed
+
+
+=== TEST 26: a blocklist that is not UTF-8
+--- http_config
+otpreg_password_blocklist $TEST_NGINX_TEST_DIR/latin1;
+--- config
+
+--- must_die
+--- error_log
+line 2 of "
+
+
+=== TEST 27: a site with a slash
+--- http_config
+otpreg_site a/b;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "a/b" in
+
+
+=== TEST 28: a courier that is no URI
+--- http_config
+otpreg_mail courier;
+--- config
+
+--- must_die
+--- error_log
+invalid URI "courier" of a courier location in
+
+
+=== TEST 29: a page that is no URI
+--- http_config eval: $::Http
+--- config
+location = /r { otpreg_register page.html; }
+--- must_die
+--- error_log
+invalid page "page.html": it is a URI
+
+
+=== TEST 30: two handlers in a location
+--- http_config eval: $::Http
+--- config
+location = /r { otpreg_register /p; otpreg_resend; }
+--- must_die
+--- error_log
+"otpreg_resend" directive is in a location with another handler
+
+
+=== TEST 31: a handler twice
+--- http_config eval: $::Http
+--- config
+location = /r { otpreg_register /p; otpreg_register /q; }
+--- must_die
+--- error_log
+"otpreg_register" directive is duplicate in
+
+
+=== TEST 32: no database
+--- http_config
+otpreg_key_file $TEST_NGINX_KEY_FILE;
+otpreg_mail /m;
+--- config
+location = /r { otpreg_register /p; }
+--- must_die
+--- error_log
+no "otpreg_database" is defined for the location in
+
+
+=== TEST 33: no key file
+--- http_config
+otpreg_database user=u name=n;
+otpreg_mail /m;
+--- config
+location = /r { otpreg_register /p; }
+--- must_die
+--- error_log
+no "otpreg_key_file" is defined for the location in
+
+
+=== TEST 34: no courier
+--- http_config
+otpreg_database user=u name=n;
+otpreg_key_file $TEST_NGINX_KEY_FILE;
+--- config
+location = /r { otpreg_register /p; }
+--- must_die
+--- error_log
+no "otpreg_mail" is defined for the location in
+
+
+=== TEST 35: two locations of a site that differ
+--- http_config eval: $::Http
+--- config
+otpreg_mail /m;
+location = /r { otpreg_register /p; }
+location = /v { otpreg_mail /n; otpreg_verify /p; }
+--- must_die
+--- error_log
+share a database and "otpreg_site", but differ in "otpreg_mail"
+
+
+=== TEST 36: an SMTP server that is no URL
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp mail.example.com from=a@b; }
+--- must_die
+--- error_log
+invalid URL, it must be smtp://host[:port] or smtps://host[:port] in
+
+
+=== TEST 37: a password in the URL of an SMTP server, not shown
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp smtp://u:hunter2@example.com from=a@b; }
+--- must_die
+--- error_log
+invalid URL
+--- no_error_log
+hunter2
+
+
+=== TEST 38: no sender
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp smtp://localhost; }
+--- must_die
+--- error_log
+must have "from" parameter in
+
+
+=== TEST 39: a sender that is no address
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp smtp://localhost from=me; }
+--- must_die
+--- error_log
+invalid parameter "from=me" in
+
+
+=== TEST 40: two senders
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp smtp://localhost from=a@b,c@d; }
+--- must_die
+--- error_log
+invalid parameter "from=a@b,c@d" in
+
+
+=== TEST 41: a user without password
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp smtps://localhost from=a@b user=u; }
+--- must_die
+--- error_log
+must have both "user" and "password_file" parameters, or none in
+
+
+=== TEST 42: a password in clear over the net
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp smtp://mail.example.com from=a@b user=u password_file=$TEST_NGINX_KEY_FILE; }
+--- must_die
+--- error_log
+would send the password in clear, add "starttls=on" in
+
+
+=== TEST 43: starttls with smtps
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp smtps://localhost from=a@b starttls=on; }
+--- must_die
+--- error_log
+must not have "starttls" parameter with smtps in
+
+
+=== TEST 44: a too long SMTP timeout
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_smtp smtp://localhost from=a@b timeout=2m; }
+--- must_die
+--- error_log
+invalid parameter "timeout=2m" in
+
+
+=== TEST 45: unknown kind of thread pool
+--- http_config
+otpreg_thread_pools smtp=x;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "smtp=..." in
+
+
+=== TEST 46: a thread pool that was not defined
+--- main_config
+--- http_config eval: $::Http
+--- config
+otpreg_mail /m;
+location = /r { otpreg_register /p; }
+--- must_die
+--- error_log
+unknown thread pool "otpreg_hash" in
+
+
+=== TEST 47: other names of thread pools
+--- main_config
+thread_pool a threads=1;
+thread_pool b threads=1;
+thread_pool c threads=1;
+--- http_config eval
+"$::Http
+otpreg_thread_pools hash=a database=b mail=c;"
+--- config
+otpreg_mail /m;
+location = /r { otpreg_register /p; }
+location = /p { return 200 "page"; }
+--- request
+GET /r
+--- response_body: page
+
+
+=== TEST 48: two sites, and everything that a location may say
+--- http_config eval: $::Http
+--- config
+otpreg_mail /m;
+otpreg_resend_uri /again;
+location = /r { otpreg_register /p; }
+location = /v { otpreg_verify /p; }
+location = /other/r {
+    otpreg_site other.example_1-2;
+    otpreg_mail /n;
+    otpreg_mail_text /t/$otpreg_template;
+    otpreg_mail_html /h/$otpreg_template;
+    otpreg_code_length 10;
+    otpreg_code_lifetime 1d;
+    otpreg_code_attempts 100;
+    otpreg_resend_delay 0;
+    otpreg_password_length 8 64;
+    otpreg_password_hash memory=7m operations=5;
+    otpreg_password_blocklist off;
+    otpreg_cookie_secure on;
+    otpreg_content_security_policy "default-src 'none'";
+    otpreg_register /p;
+}
+location = /m { otpreg_console; }
+location = /n {
+    otpreg_smtp smtp://[::1]:25 "from=Sign-up <a@b.example>" helo=me.example
+                connect_timeout=1s timeout=90s;
+}
+location = /p { return 200 "page"; }
+--- request
+GET /other/r
+--- response_headers
+Content-Security-Policy: default-src 'none'
+--- response_body: page
+
+
+=== TEST 49: no policy
+--- http_config eval: $::Http
+--- config
+otpreg_mail /m;
+otpreg_content_security_policy "";
+location = /r { otpreg_register /p; }
+location = /p { return 200 "page"; }
+--- request
+GET /r
+--- response_headers
+!Content-Security-Policy
+--- response_body: page
+
+
+=== TEST 50: a handler is kept in "if" and "limit_except"
+--- http_config eval: $::Http
+--- config
+otpreg_mail /m;
+location = /r {
+    otpreg_register /p;
+    if ($arg_a) { add_header X-If yes always; }
+    limit_except GET POST { deny all; }
+}
+location = /p { return 200 "page"; }
+--- request eval
+["GET /r?a=1", "GET /r", "PUT /r"]
+--- error_code eval
+[200, 200, 403]
+
+
+=== TEST 51: couriers answer nobody but the dispatcher
+--- http_config eval: $::Http
+--- config
+location = /m { otpreg_console; }
+location = /n { otpreg_smtp smtp://localhost from=a@b; }
+--- request eval
+["GET /m", "POST /m", "GET /n"]
+--- error_code eval
+[404, 404, 404]

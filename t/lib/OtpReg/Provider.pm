@@ -1,0 +1,145 @@
+package OtpReg::Provider;
+
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# A provider's HTTP API for tests: keeps every request, answers as told.
+#
+# provider_start()      on a free port of 127.0.0.1; returns it
+# provider_stop()       refuses from now on
+# provider_behave(@answers)   one answer a request, the last for all others;
+#                       without answers: 200.  An answer is a status or
+#                       { status, headers => {}, body, delay => seconds,
+#                         close => 1 (no answer), reset => 1 }
+# provider_requests()   so far, each { method, path, headers (by lower-case
+#                       name), body, json }
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use IO::Socket::INET;
+use JSON::PP ();
+use Socket qw(SOL_SOCKET SO_LINGER);
+use Time::HiRes qw(sleep);
+use OtpReg::Env qw(test_dir free_port slurp spew at_end stop_process);
+use Exporter 'import';
+
+our @EXPORT = qw(provider_start provider_stop provider_behave
+                 provider_requests);
+
+my ($Pid, $Port);
+
+sub provider_start {
+    $Port //= free_port();
+
+    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+        LocalPort => $Port, Listen => 1024, ReuseAddr => 1)
+        or die "port $Port: $!\n";
+
+    spew(requests_file(), '') if !-f requests_file();
+    provider_behave() if !-f answers_file();
+
+    my $owner = $$;
+    $Pid = fork() // die "fork: $!\n";
+
+    if (!$Pid) {
+        serve($listen, $owner);
+        POSIX::_exit(0);
+    }
+
+    close $listen;
+    at_end(\&provider_stop);
+
+    return $Port;
+}
+
+sub provider_stop {
+    return if !$Pid;
+    stop_process($Pid, 'KILL');
+    undef $Pid;
+}
+
+sub provider_behave {
+    my (@answers) = @_;
+    @answers = (200) if !@answers;
+    spew(answers_file(), JSON::PP->new->encode([map {
+        ref $_ ? $_ : { status => $_ }
+    } @answers]));
+}
+
+sub provider_requests {
+    return map { my $req = JSON::PP->new->decode($_);
+                 $req->{json} = eval { JSON::PP->new->utf8->decode(
+                                           $req->{body}) };
+                 $req }
+           split /\n/, slurp(requests_file()) // '';
+}
+
+sub requests_file { test_dir() . '/provider.requests' }
+sub answers_file { test_dir() . '/provider.answers' }
+
+sub serve {
+    my ($listen, $owner) = @_;
+
+    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+    $SIG{PIPE} = 'IGNORE';
+    $SIG{CHLD} = 'IGNORE';
+
+    while (kill 0, $owner) {
+        my $client = $listen->accept or next;
+        my $answer = shift_answer();
+
+        my $pid = fork();
+        next if $pid;
+
+        close $listen;
+        answer($client, $answer);
+        POSIX::_exit(0);
+    }
+}
+
+# the answers are used up in the order of connections
+
+sub shift_answer {
+    my $answers = JSON::PP->new->decode(slurp(answers_file()));
+    my $answer = @$answers > 1 ? shift @$answers : $answers->[0];
+    spew(answers_file(), JSON::PP->new->encode($answers));
+    return $answer;
+}
+
+sub answer {
+    my ($client, $answer) = @_;
+
+    my $head = '';
+    while ($head !~ /\r\n\r\n/) {
+        sysread($client, $head, 65536, length $head) or return;
+    }
+
+    ($head, my $body) = split /\r\n\r\n/, $head, 2;
+    my ($line, @fields) = split /\r\n/, $head;
+    my %headers = map { /^([^:]+):\s*(.*)$/ ? (lc $1, $2) : () } @fields;
+
+    while (length $body < ($headers{'content-length'} // 0)) {
+        sysread($client, $body, 65536, length $body) or return;
+    }
+
+    my ($method, $path) = split / /, $line;
+    open my $out, '>>:raw', requests_file();
+    syswrite $out, JSON::PP->new->ascii->encode({ method => $method,
+        path => $path, headers => \%headers, body => $body }) . "\n";
+    close $out;
+
+    sleep $answer->{delay} if $answer->{delay};
+    setsockopt $client, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0
+        if $answer->{reset};
+    return if $answer->{close} || $answer->{reset};
+
+    my $text = $answer->{body} // '{}';
+    my %more = %{ $answer->{headers} // {} };
+    syswrite $client, join "\r\n", "HTTP/1.1 $answer->{status} Answer",
+        'Content-Length: ' . length $text, 'Connection: close',
+        (map { "$_: $more{$_}" } sort keys %more), '', $text;
+}
+
+1;

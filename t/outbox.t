@@ -1,0 +1,263 @@
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# What was committed is sent, given up with a reason, or expires: SMTP and HTTP
+# couriers that fail, workers that die.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use OtpReg -plain;
+use OtpReg::Nginx;
+use OtpReg::Provider;
+use Test::More;
+
+my $password = 'correct horse battery staple';
+my $n = 0;
+
+my $http = default_http_config()
+           . "otpreg_password_hash memory=7m operations=5;\n";
+my $nginx = OtpReg::Nginx->start(default_config(), http_config => $http,
+                                 log_level => 'info');
+
+sub signup {
+    $n++;
+    my $res = ($_[0] // $nginx)->http('POST', '/register', json => {
+        username => "u$n", email => "u$n\@example.com",
+        password => $password, confirm_password => $password });
+    $res->{status} == 201 or die "no sign-up: $res->{raw}";
+    return "u$n\@example.com";
+}
+
+sub message {
+    my ($to) = @_;
+    my ($row) = sql("SELECT LOWER(HEX(id)), attempts, sent_at IS NOT NULL,
+                     failed_at IS NOT NULL, last_error, due_at IS NULL
+                     FROM messages WHERE address = '$to'");
+    my %message;
+    @message{qw(id attempts sent failed error done)} = @$row;
+    return \%message;
+}
+
+sub wait_message {
+    my ($to, $field, $seconds) = @_;
+    ok wait_until(sub { message($to)->{$field} }, $seconds // 20),
+       "$to: $field";
+    return message($to);
+}
+
+# whatever waits is due now
+
+sub hurry {
+    sql("UPDATE messages SET due_at = NOW(6), lease = NULL
+         WHERE due_at IS NOT NULL AND lease IS NULL");
+}
+
+
+subtest 'a mail' => sub {
+    my $to = signup();
+    my $message = wait_message($to, 'sent');
+    is $message->{attempts}, 1, 'at the first attempt';
+    my $mail = wait_mail($to);
+    like $mail->{headers}{'message-id'}, qr/^<\Q$message->{id}\E@/,
+         'the Message-ID is the message';
+    is $mail->{headers}{'auto-submitted'}, 'auto-generated', 'RFC 3834';
+    ok $nginx->wait_log(qr/\[info\].*message $message->{id} sent/), 'logged';
+};
+
+
+subtest 'temporary errors' => sub {
+    smtp_behave({ cmd => 'RCPT', reply => '451 4.3.0 later', times => 2 });
+    my $to = signup();
+    ok wait_until(sub { message($to)->{attempts} == 1
+                        && message($to)->{error} }, 10), 'not the first time';
+    like message($to)->{error}, qr/^SMTP: .*451/, 'the reason';
+    wait_until(sub { hurry(); message($to)->{sent} }, 20, 0.3);
+    my $message = message($to);
+    is $message->{sent}, 1, 'sent';
+    is $message->{attempts}, 3, 'at the third attempt';
+    is mail_count($to), 1, 'once';
+    ok $nginx->wait_log(qr/\[warn\].*message $message->{id} not sent, attempt 1: SMTP: .*; next in \d+ ms/),
+       'a warning with the reason';
+};
+
+
+subtest 'a refused address' => sub {
+    smtp_behave({ cmd => 'RCPT', reply => '550 5.1.1 no such user' });
+    my $to = signup();
+    my $message = wait_message($to, 'failed');
+    is $message->{attempts}, 1, 'no second attempt';
+    like $message->{error}, qr/550/, 'the reason';
+    ok $nginx->wait_log(qr/\[error\].*message $message->{id} given up, attempt 1/),
+       'an error with the id';
+    unlike $nginx->error_log, qr/\Q$to\E/, 'and without the address';
+    smtp_behave();
+};
+
+
+subtest 'SMTP is away' => sub {
+    smtp_stop();
+    my @to = map { signup() } 1 .. 20;
+    pass 'twenty sign-ups are answered';
+    ok wait_until(sub { message($to[0])->{error} }, 10), 'mails wait';
+    is mail_count(), 2, 'none was sent';
+    smtp_start();
+    wait_until(sub { hurry(); !grep { !mail_count($_) } @to }, 30, 0.3);
+    is_deeply [map { mail_count($_) } @to], [(1) x 20],
+              'then all arrive, each once';
+};
+
+
+subtest 'a message that expired is not sent' => sub {
+    smtp_stop();
+    my $to = signup();
+    ok wait_until(sub { message($to)->{error} }, 10), 'it waits';
+    sql("UPDATE messages SET expires_at = NOW(6) - INTERVAL 1 SECOND
+         WHERE address = '$to'");
+    hurry();
+    smtp_start();
+    wait_message($to, 'failed');
+    is mail_count($to), 0, 'not sent';
+    ok $nginx->wait_log(qr/\[error\].*1 messages expired/), 'counted';
+};
+
+
+subtest 'a code that was used is not sent' => sub {
+    smtp_behave({ cmd => 'CONNECT', reply => '421 later', times => 1 });
+    my $to = signup();
+    ok wait_until(sub { message($to)->{error} }, 10), 'it waits';
+    sql("UPDATE otps SET consumed_at = NOW(6) WHERE address = '$to'");
+    hurry();
+    wait_message($to, 'failed');
+    is mail_count($to), 0, 'not sent';
+    smtp_behave();
+};
+
+
+subtest 'attack 33: a worker is killed before the mail is sent' => sub {
+    smtp_behave({ cmd => 'CONNECT', delay => 60 });
+    my $to = signup();
+    ok wait_until(sub { message($to)->{attempts} }, 5),
+       'the worker is about to send';
+    is mail_count($to), 0, 'nothing was sent';
+    smtp_behave();
+    ok $nginx->kill_worker, 'kill -9';
+    wait_message($to, 'sent', 15);
+    is mail_count($to), 1, 'the next worker sent it, once';
+    ok $nginx->wait_log(qr/messages taken over from dead workers/), 'logged';
+};
+
+
+subtest 'a lost connection after the end of the mail' => sub {
+    smtp_behave({ cmd => 'EOD', close => 1, store => 1, times => 1 });
+    my $to = signup();
+    ok wait_until(sub { message($to)->{error} }, 10), 'nobody knows';
+    wait_until(sub { hurry(); message($to)->{sent} }, 20, 0.3);
+    is mail_count($to), 2, 'it is repeated, once';
+    smtp_behave();
+};
+
+
+subtest 'a graceful end waits for what is being sent' => sub {
+    smtp_behave({ cmd => 'EOD', delay => 2 });
+    my $to = signup();
+    ok $nginx->quit(20), 'quit';
+    is mail_count($to), 1, 'sent';
+    is message($to)->{sent}, 1, 'and marked';
+    smtp_behave();
+};
+
+
+subtest 'an HTTP courier' => sub {
+    my $port = provider_start();
+    my $config = default_config();
+    $config =~ s/otpreg_smtp.*?;/<<"END"/se;
+proxy_pass http:\/\/127.0.0.1:$port\/send;
+        proxy_set_header X-To \$otpreg_to;
+        proxy_set_header X-Code \$otpreg_code;
+        proxy_set_header Idempotency-Key \$otpreg_message_id;
+        proxy_read_timeout 1s;
+END
+    my $nginx = OtpReg::Nginx->start($config, http_config => $http);
+
+    my $to = signup($nginx);
+    my $message = wait_message($to, 'sent');
+    my ($req) = provider_requests();
+    is $req->{method}, 'POST', 'POST';
+    is $req->{path}, '/send', 'path';
+    is $req->{headers}{'content-type'}, 'application/json', 'type';
+    is_deeply [sort keys %{ $req->{json} }],
+              [qw(channel code html message_id subject template text to)],
+              'members';
+    is $req->{json}{to}, $to, 'to';
+    like $req->{json}{text}, qr/\b$req->{json}{code}\b/, 'text has the code';
+    is $req->{headers}{'x-to'}, $to, 'variable: to';
+    is $req->{headers}{'x-code'}, $req->{json}{code}, 'variable: code';
+    is $req->{headers}{'idempotency-key'}, $message->{id},
+       'variable: message id';
+
+    my $key = $message->{id};
+    my $before = provider_requests();
+    provider_behave(500, { close => 1 }, { reset => 1 }, 408, 202);
+    $to = signup($nginx);
+    wait_until(sub { hurry(); message($to)->{sent} }, 30, 0.3);
+    is message($to)->{sent}, 1, 'sent after 500, close, reset and 408';
+    is message($to)->{attempts}, 5, 'at the fifth attempt';
+    my @keys = map { $_->{headers}{'idempotency-key'} }
+               (provider_requests())[$before .. $before + 4];
+    is_deeply \@keys, [(message($to)->{id}) x 5], 'always the same key';
+
+    provider_behave({ status => 429, headers => { 'Retry-After' => 1000 } });
+    $to = signup($nginx);
+    ok wait_until(sub { message($to)->{error} }, 10), 'too many';
+    cmp_ok sql("SELECT TIMESTAMPDIFF(SECOND, NOW(6), due_at) FROM messages
+                WHERE address = '$to'"), '>', 900, 'Retry-After is obeyed';
+
+    for my $status (400, 401, 404, 302) {
+        provider_behave($status);
+        $to = signup($nginx);
+        like wait_message($to, 'failed')->{error}, qr/answered $status/,
+             "$status: given up";
+        is message($to)->{attempts}, 1, 'at once';
+    }
+
+    provider_behave({ status => 200, body => 'x' x 1000000 });
+    $to = signup($nginx);
+    is wait_message($to, 'sent')->{attempts}, 1, 'a huge answer is an answer';
+
+    provider_behave({ status => 200, delay => 3 }, 200);
+    $to = signup($nginx);
+    ok wait_until(sub { message($to)->{error} }, 10), 'no answer in time';
+    like message($to)->{error}, qr/answered 504/, 'is a gateway timeout';
+
+    provider_stop();
+    $to = signup($nginx);
+    ok wait_until(sub { message($to)->{error} }, 10), 'refused';
+    like message($to)->{error}, qr/answered 502/, 'is a bad gateway';
+    is_deeply [$nginx->bad_log_lines], [], 'nothing bad in the log';
+    ok $nginx->stop, 'stopped';
+};
+
+
+subtest 'two nodes: each message is sent once' => sub {
+    my @nodes = map { OtpReg::Nginx->start(default_config(), workers => 2,
+                                           http_config => $http) } 1, 2;
+    smtp_stop();
+    my @to = map { signup($nodes[$_ % 2]) } 1 .. 40;
+    smtp_start();
+    sql("UPDATE messages SET due_at = NOW(6), lease = NULL
+         WHERE sent_at IS NULL AND failed_at IS NULL AND lease IS NULL");
+    wait_until(sub { hurry(); !grep { !mail_count($_) } @to }, 60, 0.5);
+    is_deeply [map { mail_count($_) } @to], [(1) x 40], 'once';
+    ok $_->quit(20), 'quit' for @nodes;
+    is_deeply [map { mail_count($_) } @to], [(1) x 40], 'still once';
+    is_deeply [map { $_->bad_log_lines } @nodes], [], 'nothing bad';
+};
+
+
+is_deeply [$nginx->bad_log_lines(qr/exited on signal 9/)], [],
+          'nothing bad in the log';
+
+done_testing();
