@@ -130,8 +130,9 @@ ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
 
     if (outcome == OTPREG_DATABASE_DOWN) {
 
-        if (!service->down) {
-            service->down = 1;
+        if (ngx_strcmp(service->down, error) != 0) {
+            ngx_cpystrn((u_char *) service->down, (u_char *) error,
+                        OTPREG_DB_ERROR_SIZE);
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                           "otpreg: database is not available: %s", error);
         }
@@ -139,8 +140,8 @@ ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
         return;
     }
 
-    if (service->down) {
-        service->down = 0;
+    if (service->down[0] != '\0') {
+        service->down[0] = '\0';
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "otpreg: database is available again");
     }

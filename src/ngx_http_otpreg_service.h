@@ -30,7 +30,9 @@ struct ngx_http_otpreg_service_s {
     time_t                          purge_at;
     unsigned                        polling:1;
     unsigned                        released:1;
-    unsigned                        down:1;
+
+    /* why the database is away, "" when it is not */
+    char                            down[OTPREG_DB_ERROR_SIZE];
 };
 
 

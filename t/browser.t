@@ -1,0 +1,623 @@
+#!/usr/bin/perl
+
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# The pages and mails of conf-examples, with the demo's own nginx.conf, in a
+# real browser: with and without JavaScript, on a desk and on a phone.
+#
+# OTPREG_SCREENSHOTS=dir keeps pictures of the main states, light and dark.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use OtpReg -plain;
+use OtpReg::Browser;
+use OtpReg::Env qw(root_dir free_port);
+use OtpReg::Nginx;
+use File::Path qw(make_path);
+use Test::More;
+
+my $Password = 'correct horse battery staple';
+my @Labels = ('Username', 'Email address', 'Password', 'Password, once more');
+my $Evil = '"><script>alert(1)</script>';
+my $Evil_port = free_port();
+my $Examples = root_dir() . '/conf-examples';
+
+
+# ----- nginx
+
+# the inside of the demo's server {}, with the test's database and courier
+
+sub demo_config {
+    my $text = slurp("$Examples/demo/nginx.conf");
+    my ($inside) = $text =~ /^    server \{\n(.*?)^    \}\n/ms
+                   or die "no server in the demo's nginx.conf\n";
+    my $smtp = "otpreg_smtp smtp://127.0.0.1:$ENV{TEST_NGINX_SMTP_PORT}"
+               . ' from=noreply@example.com;';
+
+    for ([qr/^ *listen .*?;\n/m, ''], [qr/^ *server_name .*?;\n/m, ''],
+         [qr/^ *otpreg_database .*?;\n/ms, ''],
+         [qr/^ *otpreg_key_file .*?;\n/m, ''],
+         [qr/^ *otpreg_cookie_secure off;.*?\n/m, ''],
+         [qr/otpreg_console;/, $smtp])
+    {
+        my ($old, $new) = @$_;
+        $inside =~ s/$old/$new/ or die "the demo's nginx.conf lacks $old\n";
+    }
+
+    return $inside =~ s/\@EXAMPLES\@/$Examples/gr;
+}
+
+my ($Types) = slurp("$Examples/demo/nginx.conf") =~ /^(    types .*?\n    \})/ms
+              or die "no types in the demo's nginx.conf\n";
+
+# Another site, whose page posts to ours.  And a page of ours that breaks its
+# own policy: this proves that the browser's complaints are seen.
+
+my $Others = <<"EOC";
+server {
+    listen 127.0.0.1:$Evil_port;
+    default_type text/html;
+
+    location / {
+        root @{[ test_dir() ]}/evil;
+    }
+}
+EOC
+
+my $Bad_page = <<'EOC';
+location = /bad-page {
+    default_type text/html;
+    add_header Content-Security-Policy "default-src 'self'";
+    return 200 "<title>bad</title><script>alert(1)</script><p>bad";
+}
+EOC
+
+sub start_nginx {
+    my ($more, $others) = @_;
+    return OtpReg::Nginx->start(
+        demo_config() . $Bad_page . $more, location => 0,
+        http_config => default_http_config()
+                       . "$Types\ncharset utf-8;\n" . ($others // ''));
+}
+
+my $Nginx = start_nginx('', $Others);
+my $Soon = start_nginx('otpreg_resend_delay 1s;');
+
+
+# ----- what a person does
+
+sub fresh_name { state $n = 0; return 'person' . ++$n }
+
+# with the fields of the page, found by their labels
+
+sub fill_in {
+    my ($browser, @values) = @_;
+
+    for my $label (@Labels) {
+        my $field = $browser->field($label)
+                    // die qq{no field "$label" on the page\n};
+        $browser->clear($field);
+        $browser->type($field, shift @values);
+    }
+}
+
+sub open_form {
+    my ($browser, $nginx) = @_;
+    $browser->go(($nginx // $Nginx)->port, '/register');
+}
+
+# sign up to the page that asks for the code; returns the address
+
+sub sign_up {
+    my ($browser, $nginx) = @_;
+
+    my $name = fresh_name();
+    open_form($browser, $nginx);
+    fill_in($browser, $name, "$name\@example.com", $Password, $Password);
+    $browser->press('Create account');
+    is $browser->path, '/verify-otp', "$name: the page that asks for the code";
+
+    return "$name\@example.com";
+}
+
+sub enter_code {
+    my ($browser, $code) = @_;
+    $browser->clear($browser->field('Code'));
+    $browser->type($browser->field('Code'), $code);
+    $browser->press('Verify');
+}
+
+sub wrong_code { sprintf '%06d', ($_[0] + 1) % 1_000_000 }
+
+sub is_active {
+    my ($address) = @_;
+    return scalar sql("SELECT CONCAT(is_active, IF(email_verified_at IS NULL,
+                       '', ' verified')) FROM users WHERE email = '$address'");
+}
+
+# autofocus comes a moment after the page
+
+sub focus_is {
+    my ($browser, $id, $what) = @_;
+    my $now;
+    wait_until(sub { $now = $browser->attribute($browser->focused, 'id');
+                     ($now // '') eq $id });
+    is $now, $id, $what;
+}
+
+sub invalid_ids {
+    my ($browser) = @_;
+    return join ' ', map { $browser->attribute($_, 'id') }
+                     $browser->find_all('[aria-invalid=true]');
+}
+
+sub no_problems {
+    my ($browser) = @_;
+    my @problems = $browser->problems;
+    is_deeply \@problems, [], $browser->path
+                              . ': no violation of the policy, no error';
+}
+
+sub shot {
+    my ($browser, $name) = @_;
+    my $dir = $ENV{OTPREG_SCREENSHOTS} // return;
+
+    make_path($dir);
+    for my $scheme (qw(light dark)) {
+        $browser->media('prefers-color-scheme' => $scheme,
+                        'prefers-reduced-motion' => 'reduce');
+        $browser->screenshot("$dir/$name-$scheme.png");
+    }
+    $browser->media('prefers-color-scheme' => 'light');
+}
+
+# run a subtest in a browser of its own
+
+sub in_browser {
+    my ($name, $opt, $code) = @_;
+
+    subtest $name => sub {
+        my $browser = OtpReg::Browser->start(%$opt);
+        $code->($browser);
+        is $browser->alert, undef, 'no alert is open';
+        no_problems($browser);
+        $browser->quit;
+    };
+}
+
+
+# ----- a sign-up
+
+sub whole_sign_up {
+    my ($browser, $kind) = @_;
+
+    open_form($browser);
+    is $browser->title, 'Create your account', 'the form';
+    is scalar $browser->find_all('.entry button'),
+       $browser->{javascript} ? 2 : 0, 'buttons that show the passwords';
+    is $browser->find('[aria-invalid], .notice, .wrong'), undef,
+       'nothing is wrong yet';
+    focus_is($browser, 'username', 'one can type at once');
+    shot($browser, "$kind-register");
+    no_problems($browser);
+
+    my $address = sign_up($browser);
+    my $masked = substr($address, 0, 1) . '***@example.com';
+    my $code = code_for($address, 10);
+    like $browser->text, qr/\Q$masked\E/, 'it says where to look';
+    unlike $browser->text, qr/\Q$address\E/, 'not in full';
+    like $browser->text, qr/valid for 10 more minutes/, 'and how long it lives';
+    like $browser->text, qr/Possible in [1-6]?\d seconds\./,
+         'when one may ask for it again';
+    is $browser->enabled($browser->button('Send the code again')),
+       $browser->{javascript} ? 0 : 1, 'scripts keep that button disabled';
+    is is_active($address), 0, 'not active yet';
+    focus_is($browser, 'otp', 'one can type the code at once');
+    shot($browser, "$kind-verify");
+    no_problems($browser);
+
+    for my $left (qw(4 3)) {
+        enter_code($browser, wrong_code($code));
+        is $browser->title, 'Error: Verify your address', 'a wrong code';
+
+        my $field = $browser->field('Code');
+        is $browser->attribute($field, 'aria-invalid'), 'true', 'is invalid';
+        like join('|', $browser->described_by($field)),
+             qr/^Error: Invalid OTP\. Please try again\. You have $left attempts left\.\|/,
+             'the message beside it and the attempts';
+        is $browser->property($field, 'value'), '', 'it is not kept';
+        focus_is($browser, 'otp', 'has the focus');
+        is is_active($address), 0, 'not active';
+        no_problems($browser);
+    }
+
+    shot($browser, "$kind-verify-wrong");
+    enter_code($browser, $code);
+    is $browser->path, '/pages/login.html', 'the right code: the log-in page';
+    like $browser->text, qr/your account is ready/, 'says that it is done';
+    is is_active($address), '1 verified', 'the user is active';
+    shot($browser, "$kind-login");
+}
+
+sub fits {
+    my ($browser) = @_;
+
+    my @size = @{ $browser->script(
+        'return [document.documentElement.scrollWidth, innerWidth]') };
+    is $size[1], 360, 'the width of a phone';
+    cmp_ok $size[0], '<=', 360, 'no scrolling sideways';
+
+    my $small = $browser->script(<<'EOC');
+return [...document.querySelectorAll('input, button')].filter((e) =>
+    e.offsetHeight < 40 || parseFloat(getComputedStyle(e).fontSize) < 15)
+    .map((e) => e.outerHTML);
+EOC
+    is_deeply $small, [], 'nothing too small for a finger';
+}
+
+in_browser('a sign-up', {}, sub { whole_sign_up($_[0], 'desktop') });
+
+in_browser('a sign-up without JavaScript', { javascript => 0 },
+           sub { whole_sign_up($_[0], 'noscript') });
+
+in_browser('a sign-up on a phone', { phone => 1 }, sub {
+    my ($browser) = @_;
+    open_form($browser);
+    fits($browser);
+    whole_sign_up($browser, 'phone');
+    sign_up($browser);
+    fits($browser);
+});
+
+in_browser('a sign-up on a phone without JavaScript',
+           { phone => 1, javascript => 0 },
+           sub { whole_sign_up($_[0], 'phone-noscript') });
+
+
+# ----- errors
+
+sub errors {
+    my ($browser) = @_;
+
+    open_form($browser);
+    fill_in($browser, 'a b', 'x@', 'too-short', 'another');
+    $browser->press('Create account');
+    is $browser->path, '/register', 'the form again';
+    is $browser->title, 'Error: Create your account', 'its title says why';
+    is invalid_ids($browser), 'username email password confirm_password',
+       'every field is invalid';
+    focus_is($browser, 'username', 'the first has the focus');
+
+    my %message = ('Username' => 'Enter a valid username:',
+                   'Email address' => 'Enter a valid email address.',
+                   'Password' => 'Use at least 15 characters.',
+                   'Password, once more' => 'Passwords do not match.');
+    my %kept = ('Username' => 'a b', 'Email address' => 'x@');
+    my $summary = $browser->text($browser->find('[role=alert]'));
+
+    for my $label (@Labels) {
+        my $field = $browser->field($label);
+        my ($first) = $browser->described_by($field);
+        like $first, qr/^Error: \Q$message{$label}\E/,
+             "$label: its message describes it";
+        like $summary, qr/^\Q$label: $message{$label}\E/m,
+             "$label: the summary has it, too";
+        is $browser->property($field, 'value'), $kept{$label} // '',
+           "$label: " . ($kept{$label} ? 'what was typed is kept'
+                                       : 'a password is not');
+        is $browser->attribute($browser->find("[role=alert] a[href='#"
+               . $browser->attribute($field, 'id') . "']"), 'href'),
+           '#' . $browser->attribute($field, 'id'), "$label: linked";
+    }
+
+    no_problems($browser);
+    my @opt = $browser->{javascript} ? () : ('-noscript');
+    shot($browser, join '', $browser->{phone} ? 'phone' : 'desktop',
+                   '-register-wrong', @opt);
+
+    for (['', 'a@b.example', $Password, $Password, 'username'],
+         ['bob', '', $Password, $Password, 'email'],
+         ['bob', 'b@b.example', 'bob@b', 'bob@b', 'password'],
+         ['bob', 'b@b.example', $Password, 'x', 'confirm_password'])
+    {
+        my @values = @$_;
+        my $id = pop @values;
+        fill_in($browser, @values);
+        $browser->press('Create account');
+        is invalid_ids($browser), $id, "only $id is invalid";
+        focus_is($browser, $id, 'and has the focus');
+    }
+
+    is sql("SELECT COUNT(*) FROM users WHERE username IN ('a b', 'bob')"), 0,
+       'nothing was written';
+}
+
+in_browser('errors', {}, \&errors);
+in_browser('errors without JavaScript', { javascript => 0 }, \&errors);
+in_browser('errors on a phone', { phone => 1 }, \&errors);
+
+in_browser('names, roles and attributes', {}, sub {
+    my ($browser) = @_;
+
+    my @fields = (
+        ['Username', 'textbox', 'username', 'text', undef],
+        ['Email address', 'textbox', 'email', 'email', undef],
+        ['Password', 'textbox', 'new-password', 'password', undef],
+        ['Password, once more', 'textbox', 'new-password', 'password', undef],
+        ['Code', 'textbox', 'one-time-code', 'text', 'numeric'],
+    );
+
+    my $check = sub {
+        my (@expected) = @_;
+        my @inputs = $browser->find_all('input');
+        is scalar @inputs, scalar @expected, 'all inputs are known';
+
+        for my $input (@inputs) {
+            my ($label, $role, $autocomplete, $type, $mode) =
+                @{ shift @expected };
+            is $browser->name($input), $label, "$label: accessible name";
+            is $browser->role($input), $role, "$label: role";
+            is $browser->attribute($input, 'autocomplete'), $autocomplete,
+               "$label: autocomplete=$autocomplete";
+            is $browser->property($input, 'type'), $type, "$label: type";
+            is $browser->attribute($input, 'inputmode'), $mode,
+               "$label: inputmode";
+            ok $browser->attribute($input, 'required'), "$label: required";
+        }
+    };
+
+    open_form($browser);
+    $check->(@fields[0 .. 3]);
+    is_deeply [map { $browser->name($_) } $browser->find_all('button')],
+              ['Show password', 'Show password, once more', 'Create account'],
+              'names of the buttons';
+    is $browser->property($browser->find('html'), 'lang'), 'en', 'a language';
+
+    my ($show) = $browser->find_all('.entry button');
+    $browser->type($browser->field('Password'), $Password);
+    $browser->click($show);
+    is $browser->property($browser->field('Password'), 'type'), 'text',
+       'a password can be seen';
+    is $browser->name($show), 'Hide password', 'and hidden again';
+
+    sign_up($browser);
+    $check->($fields[4]);
+});
+
+
+# ----- the code
+
+for my $javascript (1, 0) {
+    my $kind = $javascript ? '' : ' without JavaScript';
+
+    in_browser("a pasted code$kind", { javascript => $javascript }, sub {
+        my ($browser) = @_;
+
+        my $address = sign_up($browser);
+        my $code = code_for($address, 10);
+        my $spaced = substr($code, 0, 3) . ' ' . substr($code, 3);
+        my $field = $browser->field('Code');
+
+        if ($javascript) {
+            $browser->paste($field, "Your code is $spaced, for 10 minutes.");
+            is $browser->property($field, 'value'), $code,
+               'of a whole message only the code is left';
+        }
+
+        $browser->paste($field, $spaced);
+        is $browser->property($field, 'value'), $javascript ? $code : $spaced,
+           'as it is pasted';
+        $browser->press('Verify');
+        is $browser->path, '/pages/login.html', 'a space does no harm';
+        is is_active($address), '1 verified', 'the user is active';
+    });
+}
+
+in_browser('back, and once more', {}, sub {
+    my ($browser) = @_;
+
+    my $address = sign_up($browser);
+    my $code = code_for($address, 10);
+
+    # the same page in another tab, which is left as it is
+    my $first = $browser->new_tab;
+    $browser->go($Nginx->port, '/verify-otp');
+    ok $browser->field('Code'), 'two tabs ask for the code';
+    $browser->tab($first);
+
+    enter_code($browser, $code);
+    is is_active($address), '1 verified', 'one is answered';
+
+    $browser->back;
+    wait_until(sub { $browser->path eq '/verify-otp' });
+    is $browser->path, '/verify-otp', 'back';
+    if ($browser->field('Code')) {
+        enter_code($browser, $code);
+    }
+    like $browser->text, qr/No sign-up is waiting for a code in this browser\./,
+         'a page that can be understood';
+    ok !$browser->field('Code'), 'asks for nothing that cannot work';
+    is $browser->attribute($browser->link('Log in'), 'href'),
+       '/pages/login.html', 'leads to the log-in page';
+    is $browser->attribute($browser->link('Start again'), 'href'),
+       '/register', 'and to the form';
+    no_problems($browser);
+    shot($browser, 'desktop-verify-again');
+
+    my ($second) = grep { $_ ne $first } @{ $browser->get('/window/handles') };
+    $browser->tab($second);
+    ok $browser->field('Code'), 'the other tab still asks';
+    enter_code($browser, $code);
+    is $browser->status, 409, 'it is told, too';
+    like $browser->text, qr/No sign-up is waiting for a code in this browser\./,
+         'in the same words';
+    ok $browser->link('Log in'), 'and where to go';
+    is is_active($address), '1 verified', 'the user stays active';
+});
+
+
+# ----- sent again
+
+in_browser('sent again too soon', { javascript => 0 }, sub {
+    my ($browser) = @_;
+
+    my $address = sign_up($browser);
+    my $code = code_for($address, 10);
+
+    $browser->press('Send the code again');
+    like $browser->text, qr/Please wait [1-6]?\d seconds before/,
+         'how many seconds to wait';
+    ok $browser->field('Code'), 'the first code may be entered all the same';
+    is sql("SELECT sends FROM otps WHERE address = '$address'"), 1,
+       'it was sent once';
+    no_problems($browser);
+    shot($browser, 'desktop-resend-soon');
+
+    enter_code($browser, $code);
+    is is_active($address), '1 verified', 'and works';
+    is mail_count($address), 1, 'one mail came';
+});
+
+for my $javascript (1, 0) {
+    my $kind = $javascript ? '' : ' without JavaScript';
+
+    in_browser("sent again$kind", { javascript => $javascript }, sub {
+        my ($browser) = @_;
+
+        my $address = sign_up($browser, $Soon);
+        my $code = code_for($address, 10);
+        my $sent = sub {
+            wait_until(sub { $browser->enabled(
+                           $browser->button('Send the code again')) });
+            $browser->press('Send the code again');
+            return $browser->text =~ /on its way again/;
+        };
+
+        ok wait_until($sent, 15), 'after a while the code is sent again';
+        is $browser->text($browser->find('[role=status]')),
+           'A message with the code is on its way again.', 'it says so';
+        is $browser->find('[aria-invalid], .wrong, [role=alert]'), undef,
+           'nothing is wrong';
+        like join('|', $browser->described_by($browser->field('Code'))),
+             qr/^A message with the code is on its way again\./,
+             'a screen reader says it with the field';
+        focus_is($browser, 'otp', 'which has the focus');
+        no_problems($browser);
+        shot($browser, 'desktop-resent') if $javascript;
+
+        is code_for($address, 10, 2), $code, 'the second mail has the same code';
+        enter_code($browser, $code);
+        is $browser->path, '/pages/login.html', 'which works';
+        is is_active($address), '1 verified', 'the user is active';
+    });
+}
+
+
+# ----- attacks
+
+sub evil_page {
+    my ($browser, $host) = @_;
+
+    my $name = fresh_name();
+    my %form = (username => $name, email => "$name\@example.com",
+                password => $Password, confirm_password => $Password);
+    my $inputs = join '', map { qq{<input name="$_" value="$form{$_}">} }
+                          sort keys %form;
+    my $action = 'http://127.0.0.1:' . $Nginx->port . '/register';
+
+    make_path(test_dir() . '/evil');
+    spew(test_dir() . '/evil/evil.html', <<"EOC");
+<!DOCTYPE html><title>evil</title><link rel="icon" href="data:,">
+<form method="post" action="$action">$inputs<button>Win a prize</button></form>
+EOC
+
+    $browser->go($Evil_port, '/evil.html', $host);
+    is $browser->title, 'evil', "a page of another origin, $host:$Evil_port";
+    return "$name\@example.com";
+}
+
+# written or sent: anything but what was there before
+
+sub traces {
+    my @rows = map { scalar sql("SELECT COUNT(*) FROM $_") }
+               qw(users otps messages);
+    return join ' ', @rows, scalar(my @all = mails());
+}
+
+for my $host ('localhost', '127.0.0.1') {
+    in_browser("a form of another origin: $host", {}, sub {
+        my ($browser) = @_;
+
+        my $before = traces();
+        my $address = evil_page($browser, $host);
+        $browser->press('Win a prize');
+
+        is $browser->path, '/register', 'it came to our site';
+        is $browser->status, 403, 'and is refused';
+        like $browser->text, qr/The form was sent by another site\./,
+             'the page says why';
+        is $browser->property($browser->field($_), 'value'), '',
+           "$_: nothing of it is taken over"
+            for @Labels;
+        is_deeply $browser->get('/cookie'), [], 'no cookie';
+        is traces(), $before, 'nothing was written or sent';
+        no_problems($browser);
+        shot($browser, 'desktop-cross-site') if $host eq 'localhost';
+
+        # the page is ours, so what is typed there is the person's own
+        my $name = fresh_name();
+        fill_in($browser, $name, "$name\@example.com", $Password, $Password);
+        $browser->press('Create account');
+        is $browser->path, '/verify-otp', 'a sign-up from there goes on';
+        ok wait_mail("$name\@example.com", 10), 'and is sent';
+        is mail_count($address), 0, 'the other one still is not';
+        is is_active($address), undef, 'nor written';
+    });
+}
+
+for my $javascript (1, 0) {
+    my $kind = $javascript ? '' : ' without JavaScript';
+
+    in_browser("markup as text$kind", { javascript => $javascript }, sub {
+        my ($browser) = @_;
+
+        open_form($browser);
+        fill_in($browser, $Evil, $Evil, $Password, $Password);
+        $browser->press('Create account');
+        is $browser->alert, undef, 'no script runs';
+        is $browser->property($browser->field($_), 'value'), $Evil,
+           "$_: shown as it was typed"
+            for qw(Username), 'Email address';
+        is_deeply [map { $browser->attribute($_, 'src') }
+                   $browser->find_all('script')], ['/pages/otpreg.js'],
+                  'no script but ours is in the page';
+        is scalar $browser->find_all('input'), 4, 'and no field but ours';
+        no_problems($browser);
+
+        # an address that is valid: the next page shows its first character
+        my $name = fresh_name();
+        fill_in($browser, $name, "&lt;$name\@example.com" =~ s/;//r,
+                $Password, $Password);
+        $browser->press('Create account');
+        like $browser->text, qr/to &\*\*\*\@example\.com/, 'an ampersand';
+    });
+}
+
+subtest 'the browser does complain' => sub {
+    my $browser = OtpReg::Browser->start;
+    $browser->go($Nginx->port, '/bad-page');
+    my @problems = $browser->problems;
+    like "@problems", qr/Content Security Policy/, 'of a violated policy';
+    $browser->go($Nginx->port, '/pages/none.html');
+    is $browser->status, 404, 'and the status of a page is seen';
+    $browser->quit;
+};
+
+is_deeply [$_->bad_log_lines], [], 'nothing bad in the log' for $Nginx, $Soon;
+ok $_->quit, 'nginx left by itself' for $Nginx, $Soon;
+
+done_testing();

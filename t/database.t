@@ -1,0 +1,166 @@
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# The database goes away, hangs, crashes, locks and comes back.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use OtpReg -plain;
+use OtpReg::Nginx;
+use Test::More;
+
+my $password = 'correct horse battery staple';
+my $http = default_http_config()
+           . "otpreg_password_hash memory=7m operations=5;\n";
+$http =~ s/(name=\w+)/$1 connect_timeout=1s read_timeout=2s/;
+
+my $nginx = OtpReg::Nginx->start(default_config() . <<'END',
+location = /static { return 200 "static"; }
+END
+    http_config => $http, log_level => 'info');
+
+my $n = 0;
+
+sub register {
+    $n++;
+    return $nginx->http('POST', '/register', timeout => 30, json => {
+        username => "u$n", email => "u$n\@example.com",
+        password => $password, confirm_password => $password });
+}
+
+# as soon as it is served again: a thread that saw the database away does not
+# ask again for a second
+
+sub registered {
+    my $res;
+    wait_until(sub { $res = register(); $res->{status} == 201 }, 10, 0.2)
+        or die "no sign-up: $res->{raw}";
+    return $res;
+}
+
+sub verified {
+    my (@args) = @_;
+    my $res;
+    wait_until(sub { $res = verify(@args); $res->{status} != 503 }, 10, 0.2);
+    return $res->{status};
+}
+
+sub verify {
+    my ($res, $code) = @_;
+    return $nginx->http('POST', '/verify-otp', timeout => 30,
+                        cookie => $res->{cookie}, json => { otp => $code });
+}
+
+sub unavailable {
+    my ($res, $what) = @_;
+    is $res->{status}, 503, "$what: 503";
+    is $res->{headers}{'retry-after'}, 5, "$what: Retry-After";
+    is $res->{json}{code}, 'unavailable', "$what: code";
+}
+
+
+subtest 'stopped and started' => sub {
+    my $pending = registered();
+    my $to = "u$n\@example.com";
+    my $code = code_for($to);
+
+    db_stop();
+    unavailable(register(), 'register');
+    unavailable(verify($pending, $code), 'verify');
+    unavailable($nginx->http('POST', '/resend-otp', json => {},
+                             cookie => $pending->{cookie}), 'resend');
+    is $nginx->http('GET', '/register', headers => {
+                        Accept => 'application/json' })->{status} < 500, 1,
+       'the form itself needs no database';
+
+    db_start();
+    ok wait_until(sub { register()->{status} == 201 }, 10, 0.2),
+       'back without a reload';
+    is verified($pending, $code), 200, 'no attempt was burned';
+    ok wait_mail("u$n\@example.com"), 'mails are sent again';
+    ok $nginx->wait_log(qr/database is not available/), 'logged when it went';
+    ok $nginx->wait_log(qr/database is available again/), 'and came';
+};
+
+
+subtest 'killed and started' => sub {
+    my $pending = registered();
+    my $code = code_for("u$n\@example.com");
+    db_kill();
+    unavailable(register(), 'register');
+    db_start();
+    is verified($pending, $code), 200,
+       'what was answered with success is there';
+};
+
+
+subtest 'it hangs' => sub {
+    my $pending = registered();
+    my $code = code_for("u$n\@example.com");
+    sleep 2;                            # every thread may ask again
+    db_freeze();
+    my @res = $nginx->http_many([
+        ['POST', '/verify-otp', cookie => $pending->{cookie}, timeout => 60,
+         json => { otp => $code }],
+        map { ['GET', '/static'] } 1 .. 20]);
+    is $res[0]{status}, 503, 'verify gives up';
+    is_deeply [map { $_->{status} } @res[1 .. 20]], [(200) x 20],
+              'a static file is served meanwhile';
+    cmp_ok $_->{time}, '<', $res[0]{time}, 'and sooner' for @res[1 .. 3];
+    db_thaw();
+    ok wait_until(sub { register()->{status} == 201 }, 20, 0.2), 'back';
+    like verified($pending, $code), qr/^(?:200|409)$/,
+         'the attempt was made once, or is made now';
+    is sql("SELECT is_active FROM users WHERE email =
+            (SELECT address FROM otps WHERE attempts = 1
+             ORDER BY sent_at DESC LIMIT 1)"), 1, 'active';
+};
+
+
+subtest 'it is read-only' => sub {
+    sql('SET GLOBAL read_only = 1; REVOKE ALL ON *.* FROM otpreg@localhost;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON otpreg.* TO
+         otpreg@localhost');
+    unavailable(register(), 'register');
+    sql('SET GLOBAL read_only = 0');
+    ok wait_until(sub { register()->{status} == 201 }, 10, 0.2), 'back';
+};
+
+
+subtest 'another schema version' => sub {
+    sql('INSERT INTO otpreg_schema (version, applied_at)
+         VALUES (99, NOW(6))');
+    db_stop();
+    db_start();
+    unavailable(register(), 'register');
+    ok $nginx->wait_log(qr/schema/), 'logged';
+    sql('DELETE FROM otpreg_schema WHERE version = 99');
+    ok wait_until(sub { register()->{status} == 201 }, 10, 0.2), 'back';
+};
+
+
+subtest 'a lock is held' => sub {
+    my $pending = registered();
+    my $to = "u$n\@example.com";
+    my $code = code_for($to);
+    my $pid = fork() // die $!;
+    if (!$pid) {
+        sql("BEGIN; SELECT * FROM otps WHERE address = '$to' FOR UPDATE;
+             DO SLEEP(1); ROLLBACK");
+        POSIX::_exit(0);
+    }
+    wait_until(sub { sql("SELECT COUNT(*) FROM information_schema.innodb_trx") },
+               5);
+    is verified($pending, $code), 200, 'it waits';
+    waitpid $pid, 0;
+};
+
+
+is_deeply [$nginx->bad_log_lines], [], 'nothing bad in the log';
+unlike $nginx->error_log, qr/otpreg-test|\Q$password\E/, 'no secret either';
+ok $nginx->quit(20), 'ends by itself';
+
+done_testing();
