@@ -20,7 +20,7 @@ use OtpReg::Nginx;
 use File::Path qw(make_path);
 use Test::More;
 
-my $Password = 'correct horse battery staple';
+my $Password = 'seven grey herons at noon';
 my @Labels = ('Username', 'Email address', 'Password', 'Password, once more');
 my $Evil = '"><script>alert(1)</script>';
 my $Evil_port = free_port();
@@ -54,8 +54,7 @@ sub demo_config {
 my ($Types) = slurp("$Examples/demo/nginx.conf") =~ /^(    types .*?\n    \})/ms
               or die "no types in the demo's nginx.conf\n";
 
-# Another site, whose page posts to ours.  And a page of ours that breaks its
-# own policy: this proves that the browser's complaints are seen.
+# Another site, whose page posts to ours.
 
 my $Others = <<"EOC";
 server {
@@ -68,7 +67,14 @@ server {
 }
 EOC
 
-my $Bad_page = <<'EOC';
+# A page of ours that breaks its own policy: this proves that the browser's
+# complaints are seen.  And the icon every site has.
+
+my $More_pages = <<'EOC';
+location = /favicon.ico {
+    return 204;
+}
+
 location = /bad-page {
     default_type text/html;
     add_header Content-Security-Policy "default-src 'self'";
@@ -79,7 +85,7 @@ EOC
 sub start_nginx {
     my ($more, $others) = @_;
     return OtpReg::Nginx->start(
-        demo_config() . $Bad_page . $more, location => 0,
+        demo_config() . $More_pages . $more, location => 0,
         http_config => default_http_config()
                        . "$Types\ncharset utf-8;\n" . ($others // ''));
 }

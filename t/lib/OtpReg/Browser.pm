@@ -19,7 +19,8 @@ package OtpReg::Browser;
 # OtpReg::Browser->start(%opt)   dies, and says so, if Chromium is not installed
 #
 #     javascript  0: pages run no scripts (1)
-#     phone       1: a touch screen of 360 x 740 (0: a window of 1280 x 900)
+#     phone       1: a screen of 360 x 740, for touch if pages run scripts
+#                 (0: a window of 1280 x 900)
 #
 # go($port, $path, $host)   open http://127.0.0.1:$port$path; another $host
 # back()
@@ -94,8 +95,10 @@ sub start {
     $chrome{prefs} = { 'profile.managed_default_content_settings.javascript'
                        => 2 }
         if !$self->{javascript};
+    # chromedriver waits for ever for a tap on a page that runs no scripts
+    my $touch = $self->{javascript} ? JSON::PP::true : JSON::PP::false;
     $chrome{mobileEmulation} = { deviceMetrics => {
-        width => 360, height => 740, pixelRatio => 2, touch => JSON::PP::true,
+        width => 360, height => 740, pixelRatio => 2, touch => $touch,
         mobile => JSON::PP::true } }
         if $self->{phone};
 
@@ -385,7 +388,8 @@ sub described_by {
     my ($self, $element) = @_;
 
     return map { my $found = $self->find("[id='$_']");
-                 $found ? $self->text($found) : "no element #$_" }
+                 $found ? $self->text($found) =~ s/\s+/ /gr
+                        : "no element #$_" }
            split ' ', $self->attribute($element, 'aria-describedby') // '';
 }
 
