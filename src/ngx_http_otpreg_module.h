@@ -128,6 +128,7 @@ typedef struct {
     void                      (*form_handler)(ngx_http_request_t *r);
 
     unsigned                    json:1;
+    unsigned                    posted:1;
     unsigned                    has_ticket:1;
     unsigned                    has_attempts:1;
     unsigned                    done:1;         /* the outcome is known */

@@ -55,7 +55,8 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_NO_SIGNUP] = {
         409, ngx_string("no_signup"),
-        ngx_string("No sign-up is waiting for a code in this browser. Please "
+        ngx_string("No sign-up is waiting for a code in this browser. If you "
+                   "have verified your address already, log in; else please "
                    "register first.") },
 
     [OTPREG_CODE_WRONG] = {
@@ -214,7 +215,8 @@ ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
 
 
 static ngx_uint_t
-ngx_http_otpreg_outcome_number(ngx_http_otpreg_ctx_t *ctx, otpreg_outcome_t outcome)
+ngx_http_otpreg_outcome_number(ngx_http_otpreg_ctx_t *ctx,
+    otpreg_outcome_t outcome)
 {
     switch (outcome) {
 

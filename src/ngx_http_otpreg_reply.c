@@ -190,7 +190,8 @@ ngx_http_otpreg_reply_problem(ngx_http_request_t *r,
 
     ngx_http_otpreg_json_text(&json, "type", "about:blank");
     ngx_http_otpreg_json_number(&json, "status", status);
-    ngx_http_otpreg_json_string(&json, "code", ngx_http_otpreg_outcome_code(ctx->outcome));
+    ngx_http_otpreg_json_string(&json, "code",
+                                ngx_http_otpreg_outcome_code(ctx->outcome));
     ngx_http_otpreg_json_string(&json, "detail", &detail);
 
     if (ctx->has_attempts) {
@@ -257,7 +258,7 @@ ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     ngx_str_t                  uri;
     ngx_http_complex_value_t  *value;
 
-    if (ctx->outcome == OTPREG_NO_SIGNUP) {
+    if (ctx->outcome == OTPREG_NO_SIGNUP && !ctx->posted) {
         value = ctx->conf->register_uri;
 
     } else if (ctx->role == NGX_HTTP_OTPREG_RESEND) {
@@ -271,7 +272,7 @@ ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->outcome == OTPREG_NO_SIGNUP
+    if ((ctx->outcome == OTPREG_NO_SIGNUP && !ctx->posted)
         || (ctx->role == NGX_HTTP_OTPREG_RESEND
             && (uri.len == 0 || uri.data[0] != '/')))
     {

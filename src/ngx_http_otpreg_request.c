@@ -55,6 +55,7 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     }
 
     (*ctx)->role = role;
+    (*ctx)->posted = (r->method == NGX_HTTP_POST);
     (*ctx)->conf = olcf;
 
     accept = ngx_http_otpreg_find_header(r, "accept");

@@ -21,7 +21,7 @@
 #define NGX_HTTP_OTPREG_SMTP_TIMEOUT_MAX  90000     /* ms */
 
 
-/* one delivery: strings that the mail thread may read for as long as it works */
+/* one delivery: what the mail thread may read for as long as it works */
 
 typedef struct {
     const otpreg_smtp_conf_t   *conf;

@@ -152,13 +152,14 @@ is try_code($signup, $new)->{status}, 200, 'the new code works';
 === TEST 6: nothing to send
 --- http_config eval: $::Http
 --- config eval: $::Config
+--- user_files eval: $::Page
 --- flow
 my $res = http('POST', '/resend-otp', json => {});
 is $res->{status}, 409, 'no cookie';
 is $res->{json}{code}, 'no_signup', 'a problem';
 $res = http('POST', '/resend-otp', form => {});
-is $res->{status}, 303, 'a browser';
-is $res->{headers}{location}, '/register', 'goes to the register page';
+is $res->{status}, 409, 'a browser is told so, too';
+like $res->{body}, qr/No sign-up is waiting/, 'on the verify page';
 
 my $signup = signup();
 is try_code($signup, code_for($signup->{to}))->{status}, 200, 'verified';

@@ -58,14 +58,18 @@ __DATA__
 === TEST 1: without a cookie, to the register page
 --- http_config eval: $::Http
 --- config eval: $::Config
+--- user_files eval: $::Page
 --- flow
 for my $cookie (undef, 'otpreg=x', 'otpreg=' . 'A' x 300) {
     my $res = http('GET', '/verify-otp', cookie => $cookie);
     is $res->{status}, 303, 'see other';
     is $res->{headers}{location}, '/register', 'the register page';
 }
-my $res = http('GET', '/verify-otp', headers => {
-                   Accept => 'application/json' });
+my $res = http('POST', '/verify-otp', form => { otp => '123456' });
+is $res->{status}, 409, 'a code is refused';
+like $res->{body}, qr/No sign-up is waiting/, 'and told why';
+$res = http('GET', '/verify-otp', headers => {
+                Accept => 'application/json' });
 is $res->{status}, 409, 'JSON gets a problem';
 is $res->{json}{code}, 'no_signup', 'with a code';
 

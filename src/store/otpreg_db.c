@@ -673,6 +673,13 @@ otpreg_db_library_init(void)
 
 
 void
+otpreg_db_library_end(void)
+{
+    mysql_library_end();
+}
+
+
+void
 otpreg_db_thread_end(void)
 {
     mysql_thread_end();

@@ -149,8 +149,9 @@ void otpreg_db_error_clear(otpreg_db_t *db);
 bool otpreg_db_key(const otpreg_db_t *db, const char *index);
 
 
-/* Once in a process before any thread; and at the end of a thread. */
+/* Once in a process, before and after all threads; at the end of a thread. */
 bool otpreg_db_library_init(void);
+void otpreg_db_library_end(void);
 void otpreg_db_thread_end(void);
 
 

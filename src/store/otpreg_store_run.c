@@ -71,7 +71,9 @@ otpreg_store_init(void)
 void
 otpreg_store_exit(void)
 {
-    (void) otpreg_threads_wait(&otpreg_store_threads, OTPREG_STORE_EXIT_SEC);
+    if (otpreg_threads_wait(&otpreg_store_threads, OTPREG_STORE_EXIT_SEC)) {
+        otpreg_db_library_end();
+    }
 }
 
 

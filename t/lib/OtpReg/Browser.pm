@@ -43,7 +43,7 @@ package OtpReg::Browser;
 # script($body, @args)     run it in the page; returns its return value
 # alert()          the text of an open alert(), undef if there is none
 # problems()       what the console got since the last call, but for statuses
-#                  of 4xx of the page itself: texts
+#                  of 4xx of the pages themselves: texts
 # new_tab()  tab($handle)  the current one's handle before the call
 # media(name => value)     such as prefers-color-scheme => dark
 # screenshot($path)        the whole page
@@ -289,13 +289,18 @@ sub alert {
 sub problems {
     my ($self) = @_;
 
-    my $url = $self->get('/url');
+    $self->{pages}{ $self->get('/url') } = 1;
 
     return map { "$_->{source}: $_->{message}" }
-           grep { $_->{level} ne 'DEBUG'
-                  && ($_->{source} ne 'network'
-                      || $_->{message} !~ /^\Q$url\E - .*status of 4\d\d /) }
+           grep { $_->{level} ne 'DEBUG' && !$self->is_page_status($_) }
            @{ $self->post('/se/log', { type => 'browser' }) };
+}
+
+sub is_page_status {
+    my ($self, $entry) = @_;
+    return $entry->{source} eq 'network'
+           && $entry->{message} =~ /^(\S+) - .*status of 4\d\d /
+           && $self->{pages}{$1};
 }
 
 sub new_tab {
@@ -335,13 +340,17 @@ sub find_all {
                                          // 'css selector' }) };
 }
 
-sub find { ($_[0]->find_all(@_[1 .. $#_]))[0] }
+sub find {
+    my ($self, @what) = @_;
+    my ($found) = $self->find_all(@what);
+    return $found;
+}
 
 sub field {
     my ($self, $label) = @_;
 
     my $found = $self->find(qq{//label[normalize-space()="$label"]}, 'xpath')
-                // return;
+                // return undef;
     return $self->find('#' . $self->attribute($found, 'for'));
 }
 
@@ -411,14 +420,19 @@ sub press {
     $self->click($found);
     wait_until(sub { $self->is_gone($old) && $self->find('body') }, 20, 0.02)
         or die "no other page came after \"$button\"\n";
+    $self->{pages}{ $self->get('/url') } = 1;
 }
+
+# In between, chromedriver may ask about a node of one document in the other:
+# such an "inspector error" tells nothing yet.
 
 sub is_gone {
     my ($self, $element) = @_;
 
     return 0 if eval { $self->element_get($element, 'name') };
-    die $@ if $@ !~ /stale element reference|no such element|detached/;
-    return 1;
+    return 1 if $@ =~ /: (?:stale element reference|no such element): /;
+    return 0 if $@ =~ /inspector error/;
+    die $@;
 }
 
 1;

@@ -1,0 +1,74 @@
+#!/bin/bash
+# What a reader would find by looking: layout of the floors, line length,
+# directives and variables against README, migrations against the schema.
+# Each check prints what is wrong; the exit status says whether anything is.
+
+cd "$(dirname "$0")/.." || exit 1
+
+shopt -s lastpipe
+wrong=0
+
+# check "what" < what is wrong, a line each
+check()
+{
+    local found
+    found=$(cat)
+    [ -z "$found" ] && return
+    echo "check: $1:" >&2
+    printf '%s\n' "$found" | sed 's/^/    /' >&2
+    wrong=1
+}
+
+sources=$(ls src/*.[ch] src/*/*.[ch])
+texts="$sources Makefile config $(ls t/*.t t/*.sh t/unit/*.[ch] t/fuzz/*.[ch] \
+    t/lib/*.pm t/lib/*/*.pm)"
+
+awk 'length > 80 { print FILENAME ":" FNR ": " length " columns" }' $sources \
+    | check 'lines over 80 columns'
+grep -nP '\t' $sources | check 'tabs'
+grep -nP '[ \t]+$' $texts README.md CHANGES sql/*.sql sql/*/*.sql \
+    | check 'space at the end of a line'
+grep -nP '(^|[^:"])//' $sources | grep -vP '"[^"]*//[^"]*"|/\*.*//|^\S+ +\*' \
+    | check 'comments that begin with //'
+grep -nwE 'TODO|FIXME|XXX|HACK' $texts conf-examples/*/* README.md \
+    | grep -vE '^t/check.sh|mktemp|XXXX' | check 'left open'
+
+grep -nE '#include *[<"]ngx_' src/core/* src/store/* src/mail/* \
+    | check 'nginx headers below the nginx floor'
+grep -lE '#include *[<"](mysql|mariadb)' -r src | grep -v '^src/store/otpreg_db.c' \
+    | check 'mysql.h outside of src/store/otpreg_db.c'
+grep -lE '#include *[<"]curl/' -r src | grep -v '^src/mail/' \
+    | check 'curl.h outside of src/mail'
+grep -nE '"[^"]*\b(SELECT|INSERT INTO|UPDATE|DELETE FROM) ' src/*.c src/mail/* \
+    src/core/* | check 'SQL outside of src/store'
+grep -LE 'SPDX-License-Identifier: BSD-2-Clause' $sources \
+    | check 'files without a licence line'
+
+directives=$(sed -n 's/^ *{ ngx_string("\(otpreg_[a-z_]*\)"),$/\1/p' \
+    src/ngx_http_otpreg_module.c)
+variables=$(sed -n 's/^ *{ ngx_string("\(otpreg_[a-z_]*\)"),.*/$\1/p' \
+    src/ngx_http_otpreg_variables.c)
+for name in $directives $variables; do
+    grep -qxF "### $name" README.md || echo "$name"
+done | check 'not in README.md'
+sed -n 's/^### \(\$\?otpreg_[a-z_]*\)$/\1/p' README.md | while read -r name; do
+    printf '%s\n' $directives $variables | grep -qxF -- "$name" || echo "$name"
+done | check 'in README.md but not in the code'
+
+sed -n 's/^ *\[OTPREG_[A-Z_]*\] = {$//; s/^ *[0-9]*, ngx_string("\([a-z0-9_]*\)"),$/\1/p' \
+    src/ngx_http_otpreg_outcome.c | while read -r code; do
+    grep -q "\`$code\`" README.md || echo "$code"
+done | check 'error codes that README.md lacks'
+
+diff <(tail -n +4 sql/schema.sql) <(cat sql/migrations/*.sql) \
+    | check 'sql/schema.sql is not its head and sql/migrations/*'
+
+grep -noP '<!--# *echo (?!.*encoding="(entity|none)")[^>]*>' -r conf-examples \
+    | check 'SSI echo without encoding='
+grep -nP '<!--# *echo [^>]*encoding="none"' conf-examples/*/*.html \
+    | check 'SSI echo with encoding="none" in HTML'
+grep -nE "='|https?://[^ \"]*\.(js|css)" conf-examples/*/*.html \
+    | check 'single quotes round an attribute, or third parties'
+
+[ $wrong = 0 ] && echo 'check: all is well'
+exit $wrong
