@@ -132,8 +132,9 @@ RUNNER = $(shell perl -MTest::Nginx::Socket -e1 2>/dev/null || echo -It/compat)
 PROVE = PATH=$$PATH:/usr/sbin prove $(RUNNER)
 FLOWS = $(sort $(wildcard t/*.t))
 
-# what ends in a few seconds also under a sanitizer or valgrind
-FLOWS_ASAN = $(filter-out t/browser.t t/compat.t t/overload.t,$(FLOWS))
+# not: what tests the tests, counts memory, or would be much too slow
+FLOWS_ASAN = $(filter-out t/browser.t t/compat.t t/lib.t t/overload.t \
+	t/secrets.t,$(FLOWS))
 FLOWS_VALGRIND = t/flow.t
 
 include t/unit/unit.mk

@@ -15,6 +15,10 @@
 
 #include "ngx_http_otpreg_detached.h"
 
+#if (NGX_HTTP_SSI)
+#include <ngx_http_ssi_filter_module.h>
+#endif
+
 
 #define NGX_HTTP_OTPREG_DETACHED_POOL  4096
 
@@ -34,6 +38,7 @@ static ngx_int_t ngx_http_otpreg_detached_log(ngx_connection_t *c,
     ngx_http_core_loc_conf_t *clcf);
 static ngx_http_request_t *ngx_http_otpreg_detached_request(
     ngx_connection_t *c, ngx_http_conf_ctx_t *conf);
+static ngx_int_t ngx_http_otpreg_detached_ssi(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_detached_fill(ngx_http_request_t *r);
 static void ngx_http_otpreg_detached_wipe(void *data);
 static void ngx_http_otpreg_detached_event(ngx_event_t *ev);
@@ -277,6 +282,31 @@ ngx_http_otpreg_detached_request(ngx_connection_t *c,
 }
 
 
+/*
+ * SSI keeps what "set" and "block" say in the context of the main request, and
+ * takes it for granted that SSI is on there, too.
+ */
+
+static ngx_int_t
+ngx_http_otpreg_detached_ssi(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_SSI)
+
+    ngx_http_ssi_ctx_t  *ctx;
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_ssi_ctx_t));
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_ssi_filter_module);
+
+#endif
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_otpreg_detached_fill(ngx_http_request_t *r)
 {
@@ -303,6 +333,10 @@ ngx_http_otpreg_detached_fill(ngx_http_request_t *r)
                          sizeof(ngx_table_elt_t))
            != NGX_OK)
     {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_otpreg_detached_ssi(r) != NGX_OK) {
         return NGX_ERROR;
     }
 

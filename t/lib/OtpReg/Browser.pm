@@ -113,7 +113,7 @@ sub program {
     my ($name) = @_;
 
     my ($path) = grep { -x && -f _ } map { "$_/$name" }
-                 split(/:/, $ENV{PATH} // ''), '/usr/bin';
+                 split /:/, $ENV{PATH} // '';
     return $path
            // die "$name is not installed: as root, apt-get install"
                   . " --no-install-recommends chromium chromium-driver\n";
