@@ -37,9 +37,10 @@ help:
 
 # ----- packages
 
-PACKAGES_BUILD = gcc make pkg-config libc6-dev nginx nginx-dev \
-	libsodium-dev libmariadb-dev libcurl4-openssl-dev libjansson-dev \
-	libidn2-dev libutf8proc-dev
+PACKAGES_BUILD = gcc make pkg-config libc6-dev libsodium-dev libmariadb-dev \
+	libcurl4-openssl-dev libjansson-dev libidn2-dev libutf8proc-dev \
+	libpcre2-dev zlib1g-dev libssl-dev
+PACKAGES_NGINX = nginx nginx-dev
 PACKAGES_RUN = mariadb-server-core mariadb-client-core openssl curl
 PACKAGES_TEST = perl libtest-base-perl libtest-longstring-perl \
 	liblist-moreutils-perl libhttp-message-perl libipc-run-perl \
@@ -65,12 +66,11 @@ endef
 .PHONY: packages-build packages-run packages-test
 
 packages-build:
-ifeq ($(NGX_SRC),/usr/share/nginx/src)
-	$(call install,$(PACKAGES_BUILD))
-endif
+	$(call install,$(PACKAGES_BUILD) $(if \
+	    $(filter /usr/share/nginx/src,$(NGX_SRC)),$(PACKAGES_NGINX)))
 
 packages-run: packages-build
-	$(call install,$(PACKAGES_RUN))
+	$(call install,$(PACKAGES_NGINX) $(PACKAGES_RUN))
 
 packages-test: packages-run
 	$(call install,$(PACKAGES_TEST))

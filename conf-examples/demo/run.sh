@@ -141,8 +141,8 @@ cat << END
         curl -c cookies -H 'Content-Type: application/json' \\
             -H 'Accept: application/json' \\
             -d '{"username":"bob","email":"bob@example.com",
-                 "password":"correct horse battery staple",
-                 "confirm_password":"correct horse battery staple"}' \\
+                 "password":"seven green umbrellas sing",
+                 "confirm_password":"seven green umbrellas sing"}' \\
             http://127.0.0.1:$port/register
         curl -b cookies -c cookies -H 'Content-Type: application/json' \\
             -H 'Accept: application/json' -d '{"otp":"the code"}' \\

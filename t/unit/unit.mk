@@ -3,7 +3,8 @@
 
 # Unit tests and fuzzing of what knows nothing of nginx; included by the top
 # Makefile.  t/unit/X_test.c is linked with all of src/core, store_test with
-# src/store too; for src/mail see smtp.mk.
+# src/store too, and needs a server: store.t starts it.  For src/mail see
+# smtp.mk.
 
 UNIT_CC ?= $(CC)
 UNIT_ASAN_CC ?= gcc
@@ -25,7 +26,8 @@ UNIT_MAIL_LIBS = $(shell $(PKG_CONFIG) --libs libcurl)
 UNIT_STORE_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags libmariadb)
 UNIT_STORE_LIBS = $(shell $(PKG_CONFIG) --libs libmariadb)
 
-UNIT_TESTS = $(patsubst t/unit/%.c,%,$(wildcard t/unit/*_test.c))
+UNIT_TESTS = $(filter-out store_test,\
+	$(patsubst t/unit/%.c,%,$(wildcard t/unit/*_test.c)))
 UNIT_CORE = $(patsubst src/%.c,%.o,$(wildcard src/core/*.c))
 UNIT_MAIL = $(patsubst src/%.c,%.o,$(wildcard src/mail/*.c))
 UNIT_STORE = $(patsubst src/%.c,%.o,$(wildcard src/store/*.c))
@@ -35,6 +37,7 @@ FUZZ_NAMES = $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
 
 
 .PHONY: unit unit-asan unit-build unit-asan-build fuzz fuzz-replay
+.PHONY: unit-store unit-store-plain unit-store-asan
 
 unit-build: $(UNIT_TESTS:%=build/unit/%)
 
@@ -45,6 +48,16 @@ unit-asan-build: $(UNIT_TESTS:%=build/unit-asan/%)
 
 unit-asan: unit-asan-build
 	prove -e '' $(UNIT_TESTS:%=build/unit-asan/%)
+
+unit-store: unit-store-plain unit-store-asan
+
+unit-store-plain: build/unit/store_test
+	STORE_TEST=build/unit/store_test PATH=$$PATH:/usr/sbin \
+	    prove t/unit/store.t
+
+unit-store-asan: build/unit-asan/store_test
+	STORE_TEST=build/unit-asan/store_test PATH=$$PATH:/usr/sbin \
+	    prove t/unit/store.t
 
 fuzz-replay: $(FUZZ_NAMES:%=build/unit-asan/fuzz_%)
 	@for name in $(FUZZ_NAMES); do \
@@ -79,9 +92,11 @@ build/fuzz/%.o: src/%.c $(UNIT_HEADERS)
 
 
 build/unit/store_test: $(UNIT_STORE:%=build/unit/%)
-build/unit/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS)
+build/unit/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS) -pthread
+build/unit/store_test: UNIT_CPPFLAGS += $(UNIT_STORE_CPPFLAGS)
 build/unit-asan/store_test: $(UNIT_STORE:%=build/unit-asan/%)
-build/unit-asan/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS)
+build/unit-asan/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS) -pthread
+build/unit-asan/store_test: UNIT_CPPFLAGS += $(UNIT_STORE_CPPFLAGS)
 
 build/unit/%_test: t/unit/%_test.c $(UNIT_CORE:%=build/unit/%) $(UNIT_HEADERS)
 	$(UNIT_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) -o $@ \
