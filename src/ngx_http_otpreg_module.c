@@ -15,6 +15,7 @@
 
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_service.h"
 
 
@@ -623,6 +624,8 @@ ngx_http_otpreg_ctx_cleanup(void *data)
     ngx_http_otpreg_ctx_t *ctx = data;
 
     /* a form that no handler came to wipe */
+
+    ngx_http_otpreg_wipe_body(ctx);
 
     if (ctx->form.data != NULL) {
         sodium_memzero(ctx->form.data, ctx->form.len);

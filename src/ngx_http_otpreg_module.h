@@ -124,6 +124,7 @@ typedef struct {
     ngx_http_otpreg_dispatch_t *dispatch;       /* of a detached request */
 
     ngx_str_t                   form;           /* the body, to be wiped */
+    ngx_http_request_t         *reading;        /* its body is in buffers */
     u_char                     *preread;        /* where it was in header_in */
     void                      (*form_handler)(ngx_http_request_t *r);
 

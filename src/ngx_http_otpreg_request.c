@@ -142,6 +142,7 @@ ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     }
 
     ctx->form_handler = handler;
+    ctx->reading = r;
     ctx->preread = r->header_in->pos;
 
     r->request_body_in_single_buf = 1;
@@ -236,14 +237,50 @@ ngx_http_otpreg_collect_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         if (p != NULL) {
             p = ngx_cpymem(p, b->pos, b->last - b->pos);
         }
-
-        sodium_memzero(b->pos, b->last - b->pos);
     }
 
-    b = r->request_body->buf;
+    ngx_http_otpreg_wipe_body(ctx);
 
-    if (b != NULL) {
-        sodium_memzero(b->start, b->end - b->start);
+    r->request_body->bufs = NULL;
+    r->headers_in.content_length_n = 0;
+    r->headers_in.chunked = 0;
+
+    return rc;
+}
+
+
+/* wherever nginx has put it, as far as it came */
+
+void
+ngx_http_otpreg_wipe_body(ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_buf_t           *b;
+    ngx_chain_t         *cl;
+    ngx_http_request_t  *r;
+
+    r = ctx->reading;
+
+    if (r == NULL) {
+        return;
+    }
+
+    ctx->reading = NULL;
+
+    if (r->request_body != NULL) {
+
+        for (cl = r->request_body->bufs; cl; cl = cl->next) {
+            b = cl->buf;
+
+            if (ngx_buf_in_memory(b)) {
+                sodium_memzero(b->pos, b->last - b->pos);
+            }
+        }
+
+        b = r->request_body->buf;
+
+        if (b != NULL) {
+            sodium_memzero(b->start, b->end - b->start);
+        }
     }
 
     if (r->header_in->pos > ctx->preread
@@ -251,12 +288,6 @@ ngx_http_otpreg_collect_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     {
         sodium_memzero(ctx->preread, r->header_in->pos - ctx->preread);
     }
-
-    r->request_body->bufs = NULL;
-    r->headers_in.content_length_n = 0;
-    r->headers_in.chunked = 0;
-
-    return rc;
 }
 
 

@@ -57,5 +57,8 @@ otpreg_outcome_t ngx_http_otpreg_parse_form(ngx_http_request_t *r,
     otpreg_form_field_t *fields, ngx_uint_t n);
 void ngx_http_otpreg_wipe_form(ngx_http_request_t *r);
 
+/* What a body left in nginx's buffers; also when it never came to its end. */
+void ngx_http_otpreg_wipe_body(ngx_http_otpreg_ctx_t *ctx);
+
 
 #endif /* _NGX_HTTP_OTPREG_REQUEST_H_INCLUDED_ */

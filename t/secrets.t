@@ -115,13 +115,16 @@ is $nginx->http('POST', '/register', headers => {
         'Content-Type' => 'text/plain' }, body => 'password=' . password()
     )->{status}, 415, 'of another type';
 
-{
+for my $i (1 .. 20) {
     my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
                                      PeerPort => $nginx->port) or die $!;
-    my $body = 'password=' . password();
+    my $body = 'password=' . password() . '&x=' . 'y' x (200 * $i);
     print $sock "POST /register HTTP/1.1\r\nHost: localhost\r\n"
         . "Content-Type: application/x-www-form-urlencoded\r\n"
-        . 'Content-Length: ' . (length($body) + 10) . "\r\n\r\n$body";
+        . 'Content-Length: ' . (length($body) + 10) . "\r\n\r\n";
+    $sock->flush;
+    select undef, undef, undef, 0.02 if $i % 2;
+    print $sock $body;
     $sock->flush;
     close $sock;
 }
