@@ -180,6 +180,13 @@ build/nginx-asan: FORCE
 	    || install -m 755 build/nginx/asan-static/objs/nginx $@
 
 
+# ----- generated
+
+sql/schema.sql: $(wildcard sql/migrations/*.sql)
+	{ head -n 3 $@; cat $^; } > build/schema.sql
+	cat build/schema.sql > $@
+
+
 # ----- to try it
 
 demo: build packages-run

@@ -569,7 +569,8 @@ ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d)
         break;
 
     case OTPREG_STORE_GIVEN_UP:
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+        ngx_log_error(d->message.obsolete ? NGX_LOG_INFO : NGX_LOG_ERR,
+                      ngx_cycle->log, 0,
                       "otpreg: message %V given up, attempt %ui: %s",
                       &id, (ngx_uint_t) d->message.attempts, d->reason);
         break;

@@ -249,6 +249,7 @@ static ngx_int_t
 ngx_http_otpreg_register_keep(ngx_http_request_t *r, ngx_str_t *to,
     otpreg_form_field_t *field)
 {
+    size_t     i;
     ngx_str_t  from;
 
     from.data = (u_char *) field->value.data;
@@ -261,7 +262,19 @@ ngx_http_otpreg_register_keep(ngx_http_request_t *r, ngx_str_t *to,
     to->len = from.len;
     to->data = ngx_pstrdup(r->pool, &from);
 
-    return to->data ? NGX_OK : NGX_ERROR;
+    if (to->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* a page may be proxied, and the value go into a header there */
+
+    for (i = 0; i < to->len; i++) {
+        if (to->data[i] < ' ' || to->data[i] == 0x7f) {
+            to->data[i] = ' ';
+        }
+    }
+
+    return NGX_OK;
 }
 
 

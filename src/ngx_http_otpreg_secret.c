@@ -121,17 +121,21 @@ static ngx_int_t
 ngx_http_otpreg_secret_check(ngx_conf_t *cf, ngx_str_t *name,
     ngx_file_info_t *fi)
 {
+    ngx_uint_t  mode;
+
     if (!ngx_is_file(fi)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" is not a regular file", name);
         return NGX_ERROR;
     }
 
-    if (ngx_file_access(fi) & S_IRWXO) {
+    mode = ngx_file_access(fi);
+
+    if (mode & S_IRWXO) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "others have access to \"%V\" (mode %04uo), "
+                           "others have access to \"%V\" (mode 0%ui%ui%ui), "
                            "it holds a secret: chmod o-rwx", name,
-                           (ngx_uint_t) ngx_file_access(fi));
+                           mode >> 6, (mode >> 3) & 7, mode & 7);
         return NGX_ERROR;
     }
 

@@ -46,6 +46,13 @@
 #define NGX_HTTP_OTPREG_VAR_TEMPLATE      30
 
 
+/* as a string in JSON without its quotes, or in a query */
+
+#define NGX_HTTP_OTPREG_VAR_JSON          0x100
+#define NGX_HTTP_OTPREG_VAR_URLENCODED    0x200
+#define NGX_HTTP_OTPREG_VAR_MASK          0xff
+
+
 typedef struct {
     ngx_str_t                   name;
     ngx_http_get_variable_pt    handler;
@@ -61,6 +68,8 @@ static ngx_int_t ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_otpreg_variable_message(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_otpreg_variable_escape(ngx_http_request_t *r,
+    uintptr_t data, ngx_str_t *value);
 static ngx_int_t ngx_http_otpreg_variable_minutes(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_otpreg_variable_number(ngx_http_request_t *r,
@@ -152,6 +161,30 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
 
     { ngx_string("otpreg_html"), ngx_http_otpreg_variable_message,
       NGX_HTTP_OTPREG_VAR_HTML },
+
+    { ngx_string("otpreg_to_json"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_TO|NGX_HTTP_OTPREG_VAR_JSON },
+
+    { ngx_string("otpreg_subject_json"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_SUBJECT|NGX_HTTP_OTPREG_VAR_JSON },
+
+    { ngx_string("otpreg_text_json"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_TEXT|NGX_HTTP_OTPREG_VAR_JSON },
+
+    { ngx_string("otpreg_html_json"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_HTML|NGX_HTTP_OTPREG_VAR_JSON },
+
+    { ngx_string("otpreg_to_urlencoded"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_TO|NGX_HTTP_OTPREG_VAR_URLENCODED },
+
+    { ngx_string("otpreg_subject_urlencoded"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_SUBJECT|NGX_HTTP_OTPREG_VAR_URLENCODED },
+
+    { ngx_string("otpreg_text_urlencoded"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_TEXT|NGX_HTTP_OTPREG_VAR_URLENCODED },
+
+    { ngx_string("otpreg_html_urlencoded"), ngx_http_otpreg_variable_message,
+      NGX_HTTP_OTPREG_VAR_HTML|NGX_HTTP_OTPREG_VAR_URLENCODED },
 
     { ngx_string("otpreg_message_id"), ngx_http_otpreg_variable_message,
       NGX_HTTP_OTPREG_VAR_MESSAGE_ID },
@@ -362,7 +395,7 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
     d = ctx->dispatch;
     ngx_str_null(&value);
 
-    switch (data) {
+    switch (data & NGX_HTTP_OTPREG_VAR_MASK) {
 
     case NGX_HTTP_OTPREG_VAR_TO:
         value.data = (u_char *) d->message.otp.address;
@@ -402,7 +435,46 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
         break;
     }
 
+    if (ngx_http_otpreg_variable_escape(r, data, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_otpreg_variable_set(v, &value);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_variable_escape(ngx_http_request_t *r, uintptr_t data,
+    ngx_str_t *value)
+{
+    size_t   len;
+    u_char  *p, *last;
+
+    if (value->len == 0
+        || !(data & (NGX_HTTP_OTPREG_VAR_JSON|NGX_HTTP_OTPREG_VAR_URLENCODED)))
+    {
+        return NGX_OK;
+    }
+
+    len = (data & NGX_HTTP_OTPREG_VAR_JSON)
+          ? ngx_escape_json(NULL, value->data, value->len)
+          : 2 * ngx_escape_uri(NULL, value->data, value->len,
+                               NGX_ESCAPE_URI_COMPONENT);
+
+    p = ngx_pnalloc(r->pool, value->len + len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = (data & NGX_HTTP_OTPREG_VAR_JSON)
+           ? (u_char *) ngx_escape_json(p, value->data, value->len)
+           : (u_char *) ngx_escape_uri(p, value->data, value->len,
+                                       NGX_ESCAPE_URI_COMPONENT);
+
+    value->data = p;
+    value->len = last - p;
+
+    return NGX_OK;
 }
 
 

@@ -135,7 +135,7 @@ otpreg_key_file $TEST_NGINX_TEST_DIR/open.keys;
 
 --- must_die
 --- error_log
-others have access to "
+(mode 0644), it holds a secret: chmod o-rwx in
 
 
 === TEST 12: a broken key file
