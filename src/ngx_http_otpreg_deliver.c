@@ -545,8 +545,9 @@ ngx_http_otpreg_deliver_backoff(unsigned attempts)
 static void
 ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d)
 {
-    u_char     hex[OTPREG_ID_LEN * 2];
-    ngx_str_t  id;
+    u_char      hex[OTPREG_ID_LEN * 2];
+    ngx_str_t   id;
+    ngx_uint_t  level;
 
     id.data = hex;
     id.len = sizeof(hex);
@@ -569,8 +570,8 @@ ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d)
         break;
 
     case OTPREG_STORE_GIVEN_UP:
-        ngx_log_error(d->message.obsolete ? NGX_LOG_INFO : NGX_LOG_ERR,
-                      ngx_cycle->log, 0,
+        level = d->message.obsolete ? NGX_LOG_INFO : NGX_LOG_ERR;
+        ngx_log_error(level, ngx_cycle->log, 0,
                       "otpreg: message %V given up, attempt %ui: %s",
                       &id, (ngx_uint_t) d->message.attempts, d->reason);
         break;

@@ -573,9 +573,9 @@ store_test_counts(long long users, long long otps, long long messages,
 static void
 store_test_signup_writes(void)
 {
-    const char             *text;
-    otpreg_store_queued_t   out;
-    otpreg_store_signup_t   in;
+    const char            *text;
+    otpreg_store_queued_t  out;
+    otpreg_store_signup_t  in;
 
     store_test_group("sign-up: what is written");
 
@@ -710,12 +710,11 @@ store_test_decoy_thread(unsigned i, void *data)
 static void
 store_test_decoys(void)
 {
-    char                    sql[256];
-    uint8_t                 a[OTPREG_ID_LEN], b[OTPREG_ID_LEN];
-    unsigned                i, n, left;
-    otpreg_store_queued_t   out;
-    otpreg_store_signup_t   in;
-    otpreg_outcome_t        outcomes[STORE_TEST_THREADS];
+    uint8_t                a[OTPREG_ID_LEN], b[OTPREG_ID_LEN];
+    unsigned               i, n, left;
+    otpreg_outcome_t       outcomes[STORE_TEST_THREADS];
+    otpreg_store_queued_t  out;
+    otpreg_store_signup_t  in;
 
     store_test_group("sign-up: decoys and the notice");
 
@@ -769,8 +768,7 @@ store_test_decoys(void)
     n = 0;
 
     for (i = 0; i < 5; i++) {
-        snprintf(sql, sizeof(sql), "DELETE FROM messages");
-        store_test_sql("%s", sql);
+        store_test_sql("DELETE FROM messages");
         store_test_threads(STORE_TEST_THREADS, store_test_decoy_thread,
                            outcomes);
         n += (store_test_rows("messages") != 1);
@@ -793,10 +791,10 @@ store_test_decoys(void)
 static void
 store_test_verify_one(void)
 {
-    uint8_t                 id[OTPREG_ID_LEN], none[OTPREG_ID_LEN];
-    unsigned                i, left;
-    otpreg_outcome_t        outcome;
-    otpreg_store_verify_t   in;
+    uint8_t                id[OTPREG_ID_LEN], none[OTPREG_ID_LEN];
+    unsigned               i, left;
+    otpreg_outcome_t       outcome;
+    otpreg_store_verify_t  in;
 
     store_test_group("verify: one user");
 
@@ -1633,4 +1631,1244 @@ store_test_purge(void)
 
     tap_is(rows, 0, "an end after %u calls", i);
     store_test_counts(100, 0, 0, "but the verified stay");
+}
+
+
+/* ----- every function once */
+
+static void
+store_test_battery(const otpreg_db_conf_t *conf, const char *name)
+{
+    char                    text[256];
+    bool                    passed;
+    uint8_t                *id;
+    unsigned                n, left, rows, expired;
+    otpreg_store_queued_t   queued;
+    otpreg_store_signup_t   in;
+    otpreg_store_resend_t   resend;
+    otpreg_store_resent_t   resent;
+    otpreg_store_message_t  m[4];
+
+    static unsigned  number;
+
+    snprintf(text, sizeof(text), "user%u", ++number);
+    store_test_signup_fill(&in, text, text);
+    id = in.otp.id;
+
+    passed = tap_is(store_test_signup_in(conf, &in, &queued), OTPREG_OK,
+                    "%s: sign-up", name);
+
+    if (!passed) {
+        printf("# %s\n", store_test_error);
+    }
+
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_CODE_WRONG,
+           "%s: a wrong code", name);
+
+    store_test_resend_fill(&resend, id);
+    tap_is(otpreg_store_resend(conf, &resend, &resent, store_test_error),
+           OTPREG_RESEND_TOO_SOON, "%s: resend", name);
+    tap_ok(resent.retry_after >= 55 && resent.retry_after <= 60
+           && resent.expires_in >= 590 && resent.expires_in <= 600,
+           "%s: times", name);
+
+    tap_is(store_test_try(conf, id, true, &left), OTPREG_OK,
+           "%s: a right code", name);
+
+    snprintf(text, sizeof(text), "node-9-%u", number);
+    tap_is(store_test_claim_in(conf, "site", text, 60, m, 4, &n, &expired),
+           OTPREG_OK, "%s: claim", name);
+    tap_ok(n == 1 && expired == 0
+           && memcmp(m[0].id, in.message_id, OTPREG_ID_LEN) == 0,
+           "%s: the message", name);
+    tap_is(otpreg_store_finish(conf, &m[0], OTPREG_STORE_SENT, 0, "",
+                               store_test_error), OTPREG_OK,
+           "%s: finish", name);
+    tap_is(otpreg_store_release(conf, "node", store_test_dead, &n,
+                                store_test_error), OTPREG_OK,
+           "%s: release", name);
+    tap_ok(otpreg_store_purge(conf, &rows, store_test_error) == OTPREG_OK
+           && rows == 0, "%s: purge", name);
+}
+
+
+/* what the battery leaves, by a clock that nobody set */
+
+static void
+store_test_battery_rows(const char *database, const char *name)
+{
+    tap_is_text(store_test_text("SELECT CONCAT_WS('|', u.is_active,"
+        " o.attempts, o.consumed_at IS NOT NULL, m.sent_at IS NOT NULL,"
+        " ABS(TIMESTAMPDIFF(SECOND, u.created_at, UTC_TIMESTAMP(6))) < 9,"
+        " ABS(TIMESTAMPDIFF(SECOND, u.email_verified_at, UTC_TIMESTAMP(6)))"
+        " < 9,"
+        " ABS(TIMESTAMPDIFF(SECOND, o.sent_at, UTC_TIMESTAMP(6))) < 9,"
+        " ABS(TIMESTAMPDIFF(SECOND, m.sent_at, UTC_TIMESTAMP(6))) < 9)"
+        " FROM %s.users u JOIN %s.otps o ON o.user_id = u.id"
+        " JOIN %s.messages m ON m.otp_id = o.id"
+        " ORDER BY u.id DESC LIMIT 1", database, database, database),
+        "1|2|1|1|1|1|1|1", "%s: the rows, all times in UTC", name);
+}
+
+
+/* ----- lost connections */
+
+/* returns how many connections there were to kill */
+
+static unsigned
+store_test_kill(void)
+{
+    char       sql[64];
+    unsigned   n;
+    MYSQL_ROW  row;
+    MYSQL_RES *res;
+
+    if (mysql_query(store_test_root, "SELECT id FROM information_schema"
+                    ".processlist WHERE user = 'otpreg'")
+        != 0)
+    {
+        exit(2);
+    }
+
+    n = 0;
+    res = mysql_store_result(store_test_root);
+
+    while ((row = mysql_fetch_row(res)) != NULL) {
+        snprintf(sql, sizeof(sql), "KILL CONNECTION %s", row[0]);
+        n += (mysql_query(store_test_root, sql) == 0);
+    }
+
+    mysql_free_result(res);
+    usleep(20000);
+
+    return n;
+}
+
+
+static void
+store_test_reconnect(void)
+{
+    uint8_t                 id[OTPREG_ID_LEN], other[OTPREG_ID_LEN];
+    int64_t                 start;
+    unsigned                i, n, left, expired;
+    otpreg_db_conf_t       *conf;
+    otpreg_store_message_t  m[4];
+    otpreg_store_resent_t   out;
+
+    store_test_group("reconnect: between calls");
+
+    (void) store_test_signup("ann", "ann@example.com", id);
+
+    n = store_test_kill();
+    tap_ok(n > 0, "connections killed: %u", n);
+    tap_is(store_test_signup("bob", "bob@example.com", other), OTPREG_OK,
+           "sign-up");
+    tap_is_text(store_test_error, "", "nothing for the log");
+    (void) store_test_kill();
+    tap_is(store_test_resend(id, &out), OTPREG_RESEND_TOO_SOON,
+           "resend: nothing was sent by this call");
+    store_test_sent_ago(id, 61);
+    (void) store_test_kill();
+    tap_is(store_test_resend(id, &out), OTPREG_OK, "resend");
+    (void) store_test_kill();
+    tap_is(store_test_verify(id, false), OTPREG_CODE_WRONG, "a wrong code");
+    (void) store_test_kill();
+    tap_is(store_test_verify(id, true), OTPREG_OK, "a right code");
+    (void) store_test_kill();
+    tap_is(store_test_verify(id, true), OTPREG_CODE_USED, "a used code");
+    tap_is(store_test_attempts(id), 2, "attempts");
+    (void) store_test_kill();
+    tap_is(store_test_claim("node-1-1", m, 4), 3, "claim");
+    (void) store_test_kill();
+    tap_is(store_test_finish(&m[0], OTPREG_STORE_SENT), OTPREG_OK, "finish");
+    (void) store_test_kill();
+    tap_is(otpreg_store_release(&store_test_socket, "node", store_test_dead,
+                                &n, store_test_error), OTPREG_OK, "release");
+    (void) store_test_kill();
+    tap_is(otpreg_store_purge(&store_test_socket, &n, store_test_error),
+           OTPREG_OK, "purge");
+    store_test_counts(2, 2, 3, "nothing twice");
+
+    store_test_reset();
+    store_test_control("restart");
+    store_test_battery(&store_test_socket, "after a restart");
+    store_test_battery_rows("otpreg", "after a restart");
+    store_test_control("crash");
+    store_test_battery(&store_test_socket, "after a crash");
+
+    store_test_sql("SET GLOBAL wait_timeout = 1");
+    conf = store_test_conf(&store_test_socket);
+    (void) store_test_try(conf, id, true, &left);
+    store_test_sql("SET GLOBAL wait_timeout = 28800");
+    sleep(2);
+    store_test_battery(conf, "after wait_timeout");
+
+    /* a server that is away */
+
+    store_test_reset();
+    (void) store_test_signup("ann", "ann@example.com", id);
+    conf = store_test_conf(&store_test_tcp);
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_CODE_WRONG,
+           "another connection");
+
+    store_test_control("stop");
+    start = store_test_ms();
+    tap_is(store_test_verify(id, true), OTPREG_DATABASE_DOWN,
+           "no server: database down");
+    tap_ok(store_test_error[0] != '\0', "and the log is told: %s",
+           store_test_error);
+
+    for (i = 0; i < 100; i++) {
+        (void) store_test_verify(id, true);
+    }
+
+    tap_is(store_test_verify(id, true), OTPREG_DATABASE_DOWN, "again");
+    tap_ok(store_test_error[0] != '\0', "the log is told again");
+    tap_ok(store_test_ms() - start < 1000, "at once");
+    tap_is(store_test_claim_in(&store_test_socket, "site", "node-1-1", 60, m,
+                               4, &n, &expired), OTPREG_DATABASE_DOWN,
+           "claim: database down");
+
+    store_test_control("start");
+    usleep(1100000);
+    tap_is(store_test_verify(id, true), OTPREG_OK, "and back by itself");
+    tap_is(store_test_attempts(id), 2, "nothing was counted in between");
+
+    /* one that does not answer */
+
+    conf = store_test_conf(&store_test_socket);
+    conf->read_timeout = 1;
+    conf->connect_timeout = 1;
+    (void) store_test_try(conf, id, false, &left);
+
+    store_test_control("freeze");
+    start = store_test_ms();
+    tap_is(store_test_try(conf, id, true, &left), OTPREG_DATABASE_DOWN,
+           "a server that is stuck: database down");
+    start = store_test_ms() - start;
+    tap_ok(start < 5000, "after %d ms", (int) start);
+    store_test_control("thaw");
+}
+
+
+typedef enum {
+    STORE_TEST_SIGNUP,
+    STORE_TEST_DECOY,
+    STORE_TEST_TAKEN,
+    STORE_TEST_WRONG,
+    STORE_TEST_RIGHT,
+    STORE_TEST_USED,
+    STORE_TEST_BURN_ADDRESS,
+    STORE_TEST_BURN_NAME,
+    STORE_TEST_TOO_SOON,
+    STORE_TEST_RESEND,
+    STORE_TEST_RESEND_NOW,
+    STORE_TEST_RENEW,
+    STORE_TEST_RESEND_DECOY,
+    STORE_TEST_CLAIM,
+    STORE_TEST_SENT,
+    STORE_TEST_LATER,
+    STORE_TEST_OPS
+} store_test_op_t;
+
+
+static const char *const  store_test_ops[] = {
+    "sign-up", "decoy", "taken name", "wrong code", "right code", "used code",
+    "address of another", "name of another", "resend too soon", "resend",
+    "resend without a delay", "resend with a new code", "resend of a decoy",
+    "claim", "sent", "later"
+};
+
+
+/*
+ * One operation while the proxy breaks its connection at some packet: what is
+ * told, and what is in the tables, must be as if it had not.  Returns what is
+ * wrong, NULL if nothing.
+ */
+
+static const char *
+store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
+    store_test_op_t op, store_proxy_fault_t fault, int packet, bool *fired)
+{
+    uint8_t                 id[OTPREG_ID_LEN], other[OTPREG_ID_LEN];
+    unsigned                left, n, expired, want;
+    const char             *table;
+    otpreg_outcome_t        outcome, expected;
+    otpreg_store_queued_t   queued;
+    otpreg_store_signup_t   in;
+    otpreg_store_resend_t   resend;
+    otpreg_store_resent_t   resent;
+    otpreg_store_message_t  m[4];
+
+    static char  wrong[512];
+
+    store_test_reset();
+    table = "";
+    want = 1;
+    expected = OTPREG_OK;
+
+    /* connected, before */
+
+    memset(id, 0, sizeof(id));
+    (void) store_test_try(conf, id, true, &left);
+
+    store_test_signup_fill(&in, "ann", "ann@example.com");
+    in.outbox.lease = "node-1-1";
+
+    if (op == STORE_TEST_DECOY || op == STORE_TEST_RESEND_DECOY
+        || op == STORE_TEST_BURN_ADDRESS)
+    {
+        store_test_user("bob", "ann@example.com", other);
+
+    } else if (op == STORE_TEST_TAKEN) {
+        store_test_user("ann", "bob@example.com", other);
+    }
+
+    if (op == STORE_TEST_BURN_ADDRESS) {
+        store_test_sql("DELETE FROM users");
+    }
+
+    if (op > STORE_TEST_TAKEN) {
+        (void) store_test_signup_in(&store_test_socket, &in, &queued);
+    }
+
+    memcpy(id, in.otp.id, OTPREG_ID_LEN);
+    store_test_resend_fill(&resend, id);
+    resend.outbox.lease = "node-1-2";
+
+    switch (op) {
+
+    case STORE_TEST_USED:
+        (void) store_test_verify(id, true);
+        break;
+
+    case STORE_TEST_BURN_ADDRESS:
+        store_test_user("bob", "ann@example.com", other);
+        break;
+
+    case STORE_TEST_BURN_NAME:
+        store_test_user("ann", "bob@example.com", other);
+        break;
+
+    case STORE_TEST_RENEW:
+        store_test_expire(id);
+        /* fall through */
+
+    case STORE_TEST_RESEND:
+    case STORE_TEST_RESEND_DECOY:
+        store_test_sent_ago(id, 61);
+        break;
+
+    case STORE_TEST_RESEND_NOW:
+        resend.delay = 0;
+        break;
+
+    case STORE_TEST_CLAIM:
+    case STORE_TEST_SENT:
+    case STORE_TEST_LATER:
+        store_test_sql("UPDATE messages SET due_at = NOW(6)");
+
+        if (op != STORE_TEST_CLAIM) {
+            (void) store_test_claim("node-1-3", m, 4);
+        }
+
+        break;
+
+    default:
+        break;
+    }
+
+    store_proxy_arm(proxy, fault, packet);
+
+    switch (op) {
+
+    case STORE_TEST_SIGNUP:
+        outcome = store_test_signup_in(conf, &in, &queued);
+        table = "users u JOIN otps o ON o.user_id = u.id JOIN messages m ON"
+                " m.otp_id = o.id AND template = 'otp' AND lease IS NOT NULL"
+                " WHERE (SELECT COUNT(*) FROM users) = 1";
+        break;
+
+    case STORE_TEST_DECOY:
+        outcome = store_test_signup_in(conf, &in, &queued);
+        table = "otps o JOIN messages m ON m.otp_id = o.id AND user_id IS NULL"
+                " AND template = 'taken' WHERE (SELECT COUNT(*) FROM otps) = 2"
+                " AND (SELECT COUNT(*) FROM messages) = 2";
+        break;
+
+    case STORE_TEST_TAKEN:
+        outcome = store_test_signup_in(conf, &in, &queued);
+        expected = OTPREG_USERNAME_TAKEN;
+        table = "users, otps, messages";
+        break;
+
+    case STORE_TEST_WRONG:
+        outcome = store_test_try(conf, id, false, &left);
+        expected = OTPREG_CODE_WRONG;
+
+        /* what comes late may count twice, never less than told */
+
+        table = (fault == STORE_PROXY_LATE)
+                ? "otps WHERE attempts IN (1, 2) AND consumed_at IS NULL"
+                : "otps WHERE attempts = 1 AND consumed_at IS NULL";
+        break;
+
+    case STORE_TEST_RIGHT:
+        outcome = store_test_try(conf, id, true, &left);
+        table = "otps, users WHERE attempts = 1 AND consumed_at AND is_active";
+        break;
+
+    case STORE_TEST_USED:
+        outcome = store_test_try(conf, id, true, &left);
+        expected = OTPREG_CODE_USED;
+        table = "otps, users WHERE attempts = 1 AND consumed_at AND is_active";
+        break;
+
+    case STORE_TEST_BURN_ADDRESS:
+    case STORE_TEST_BURN_NAME:
+        outcome = store_test_try(conf, id, true, &left);
+        expected = (op == STORE_TEST_BURN_NAME) ? OTPREG_USERNAME_PROVED
+                                                : OTPREG_ADDRESS_PROVED;
+        table = "otps o JOIN users u ON u.id = o.user_id AND u.is_active = 0"
+                " AND attempts = 1 AND consumed_at";
+        break;
+
+    case STORE_TEST_CLAIM:
+        outcome = store_test_claim_in(conf, "site", "node-1-4", 60, m, 4, &n,
+                                      &expired);
+        outcome = (outcome == OTPREG_OK && n != 1) ? OTPREG_ERROR : outcome;
+        table = "messages WHERE attempts = 2 AND lease = 'node-1-4'";
+        break;
+
+    case STORE_TEST_SENT:
+    case STORE_TEST_LATER:
+        outcome = otpreg_store_finish(conf, &m[0], op == STORE_TEST_SENT
+                                      ? OTPREG_STORE_SENT : OTPREG_STORE_LATER,
+                                      30000, "", store_test_error);
+        table = (op == STORE_TEST_SENT)
+                ? "messages WHERE sent_at AND due_at IS NULL"
+                : "messages WHERE due_at > NOW(6) AND lease IS NULL";
+        break;
+
+    default:
+        outcome = otpreg_store_resend(conf, &resend, &resent,
+                                      store_test_error);
+        break;
+    }
+
+    switch (op) {
+
+    case STORE_TEST_TOO_SOON:
+        expected = OTPREG_RESEND_TOO_SOON;
+        table = "otps, messages WHERE sends = 1";
+        break;
+
+    case STORE_TEST_RESEND:
+    case STORE_TEST_RESEND_NOW:
+        want = 2;
+        table = "otps, messages WHERE sends = 2";
+        break;
+
+    case STORE_TEST_RENEW:
+        want = 2;
+        table = "otps o JOIN messages ON o.id = otp_id WHERE sends = 1 AND"
+                " (SELECT COUNT(DISTINCT id) FROM otps) = 2";
+        break;
+
+    case STORE_TEST_RESEND_DECOY:
+        want = 1;
+        table = "otps WHERE user_id IS NULL AND sends = 2 AND"
+                " (SELECT COUNT(*) FROM messages) = 2";
+        break;
+
+    default:
+        break;
+    }
+
+    *fired = store_proxy_disarm(proxy);
+
+    if (outcome != expected) {
+        snprintf(wrong, sizeof(wrong), "told %d, not %d: %s", outcome,
+                 expected, store_test_error);
+        return wrong;
+    }
+
+    if (store_test_rows(table) != want) {
+        snprintf(wrong, sizeof(wrong), "%lld instead of %u: %.400s",
+                 store_test_rows(table), want, table);
+        return wrong;
+    }
+
+    if ((op == STORE_TEST_SIGNUP || op == STORE_TEST_DECOY)
+        && !queued.send)
+    {
+        return "the message is not ours to send";
+    }
+
+    if ((op == STORE_TEST_RESEND || op == STORE_TEST_RENEW
+         || op == STORE_TEST_RESEND_NOW)
+        && (!resent.queued.send
+            || store_test_rows("messages WHERE lease = 'node-1-2'") != 1
+            || memcmp(resent.queued.message.otp.id, resent.otp.id,
+                      OTPREG_ID_LEN) != 0))
+    {
+        return "the message is not ours to send";
+    }
+
+    return NULL;
+}
+
+
+static void
+store_test_breaks(void)
+{
+    int                packet;
+    bool               fired;
+    unsigned           op, fault, bad;
+    const char        *wrong;
+    store_proxy_t      proxy;
+    otpreg_db_conf_t  *conf;
+
+    static const char *const  faults[] = {
+        "before the server gets it", "before its answer comes",
+        "and it comes late"
+    };
+
+    store_test_group("lost connections: at each packet");
+
+    if (!store_proxy_start(&proxy, "127.0.0.1", 0, store_test_tcp.port)) {
+        tap_ok(false, "the proxy starts");
+        return;
+    }
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->port = proxy.port;
+
+    for (op = 0; op < STORE_TEST_OPS; op++) {
+        for (fault = 0; fault < tap_items(faults); fault++) {
+
+            bad = 0;
+            packet = 0;
+
+            do {
+                packet++;
+
+                /* what was prepared stays so: prepare anew each time */
+
+                (void) store_test_kill();
+                wrong = store_test_broken(conf, &proxy, op, fault, packet,
+                                          &fired);
+                if (wrong != NULL) {
+                    bad++;
+                    printf("# packet %d: %s\n", packet, wrong);
+                }
+
+            } while (fired && packet < 100);
+
+            tap_ok(bad == 0 && packet > 1 && packet < 100,
+                   "%s: lost at each of %d packets, %s", store_test_ops[op],
+                   packet - 1, faults[fault]);
+        }
+    }
+
+    /* the connection of this thread stays until it ends: leave the proxy */
+}
+
+
+/* what a thread was told of one sign-up under the killer */
+
+typedef struct {
+    uint8_t             id[OTPREG_ID_LEN];
+    char                name[32];
+    otpreg_outcome_t    signup;
+    otpreg_outcome_t    wrong;
+    otpreg_outcome_t    right;
+    otpreg_outcome_t    resend;
+} store_test_ledger_t;
+
+
+static store_test_ledger_t  store_test_ledger[STORE_TEST_KILL_SIGNUPS];
+static atomic_bool          store_test_kill_stop;
+static atomic_uint          store_test_killed;
+
+
+static void *
+store_test_killer(void *data)
+{
+    char        sql[64];
+    MYSQL      *mysql;
+    MYSQL_ROW   row;
+    MYSQL_RES  *res;
+
+    (void) data;
+
+    mysql = store_test_open();
+
+    while (!atomic_load(&store_test_kill_stop)) {
+
+        if (mysql_query(mysql, "SELECT id FROM information_schema.processlist"
+                        " WHERE user = 'otpreg' AND db = 'otpreg'"
+                        " ORDER BY RAND() LIMIT 1")
+            != 0)
+        {
+            abort();
+        }
+
+        res = mysql_store_result(mysql);
+        row = mysql_fetch_row(res);
+
+        if (row != NULL) {
+            snprintf(sql, sizeof(sql), "KILL CONNECTION %s", row[0]);
+            atomic_fetch_add(&store_test_killed, mysql_query(mysql, sql) == 0);
+        }
+
+        mysql_free_result(res);
+        usleep(1000 + randombytes_uniform(4000));
+    }
+
+    mysql_close(mysql);
+    mysql_thread_end();
+
+    return NULL;
+}
+
+
+static void
+store_test_kill_thread(unsigned i, void *data)
+{
+    unsigned                k, left;
+    otpreg_db_conf_t       *conf;
+    otpreg_store_queued_t   queued;
+    otpreg_store_signup_t   in;
+    otpreg_store_resend_t   resend;
+    otpreg_store_resent_t   resent;
+    store_test_ledger_t    *told;
+
+    (void) data;
+
+    conf = store_test_conf(&store_test_socket);
+
+    for (k = i; k < STORE_TEST_KILL_SIGNUPS; k += STORE_TEST_KILL_THREADS) {
+        told = &store_test_ledger[k];
+
+        snprintf(told->name, sizeof(told->name), "user%u", k);
+        store_test_signup_fill(&in, told->name, told->name);
+        memcpy(told->id, in.otp.id, OTPREG_ID_LEN);
+
+        told->signup = store_test_signup_in(conf, &in, &queued);
+        told->wrong = store_test_try(conf, told->id, false, &left);
+
+        store_test_resend_fill(&resend, told->id);
+        resend.delay = 0;
+        told->resend = otpreg_store_resend(conf, &resend, &resent,
+                                           store_test_error);
+        told->right = store_test_try(conf, told->id, true, &left);
+
+        if (told->signup == OTPREG_DATABASE_DOWN
+            || told->wrong == OTPREG_DATABASE_DOWN
+            || told->resend == OTPREG_DATABASE_DOWN
+            || told->right == OTPREG_DATABASE_DOWN)
+        {
+            /* killed while it connected: the thread would pause a second */
+
+            conf = store_test_conf(&store_test_socket);
+        }
+    }
+}
+
+
+static void
+store_test_kills(void)
+{
+    long long             users, otps, messages, attempts, active;
+    unsigned              i, bad[5], down, odd;
+    pthread_t             killer;
+    store_test_ledger_t  *told;
+
+    store_test_group("lost connections: KILL while 4,000 operations run");
+
+    if (pthread_create(&killer, NULL, store_test_killer, NULL) != 0) {
+        abort();
+    }
+
+    store_test_threads(STORE_TEST_KILL_THREADS, store_test_kill_thread, NULL);
+
+    atomic_store(&store_test_kill_stop, true);
+    pthread_join(killer, NULL);
+
+    memset(bad, 0, sizeof(bad));
+    down = odd = 0;
+
+    for (i = 0; i < STORE_TEST_KILL_SIGNUPS; i++) {
+        told = &store_test_ledger[i];
+
+        users = store_test_num("SELECT COUNT(*) FROM users WHERE username ="
+                               " '%s'", told->name);
+        otps = store_test_num("SELECT COUNT(*) FROM otps o JOIN users u"
+                              " ON u.id = o.user_id WHERE o.id = %s"
+                              " AND u.username = '%s'", hex(told->id),
+                              told->name);
+        messages = store_test_num("SELECT COUNT(*) FROM messages"
+                                  " WHERE otp_id = %s", hex(told->id));
+        attempts = store_test_attempts(told->id);
+        active = store_test_num("SELECT is_active FROM users WHERE username ="
+                                " '%s'", told->name);
+
+        bad[0] += (told->signup == OTPREG_OK && (users != 1 || otps != 1));
+        bad[1] += (users > 1 || otps != users || (users == 0 && messages > 0)
+                   || (users == 1 && messages < 1) || messages > 2);
+
+        down += (told->signup == OTPREG_DATABASE_DOWN)
+                + (told->wrong == OTPREG_DATABASE_DOWN)
+                + (told->resend == OTPREG_DATABASE_DOWN)
+                + (told->right == OTPREG_DATABASE_DOWN);
+        odd += (told->signup == OTPREG_ERROR || told->wrong == OTPREG_ERROR
+                || told->resend == OTPREG_ERROR
+                || told->right == OTPREG_ERROR);
+
+        if (users != 1) {
+            continue;
+        }
+
+        bad[2] += (told->right == OTPREG_OK) ? active != 1
+                  : (told->right != OTPREG_DATABASE_DOWN);
+        bad[3] += (attempts < (told->wrong == OTPREG_CODE_WRONG)
+                              + (told->right == OTPREG_OK)
+                   || attempts > 2);
+        bad[4] += (told->resend == OTPREG_OK && messages != 2)
+                  || (told->resend != OTPREG_OK
+                      && told->resend != OTPREG_DATABASE_DOWN);
+    }
+
+    tap_ok(store_test_killed >= 100, "connections killed: %u",
+           store_test_killed);
+    tap_is(bad[0], 0, "each sign-up that was told OK is there");
+    tap_is(bad[1], 0, "none is there twice, or by half");
+    tap_is(bad[2], 0, "each right code activated its user");
+    tap_is(bad[3], 0, "each attempt was counted once");
+    tap_is(bad[4], 0, "each resend wrote one message");
+    tap_is(odd, 0, "no call ended in an error");
+    tap_ok(down < STORE_TEST_KILL_SIGNUPS * 4 / 10,
+           "most calls did not notice: %u were told that it is down", down);
+}
+
+
+/* ----- errors of the server */
+
+static void
+store_test_faults(void)
+{
+    char      body[512];
+    uint8_t   id[OTPREG_ID_LEN];
+    unsigned  i;
+
+    static const struct {
+        const char        *name;
+        unsigned           code;
+        unsigned           times;
+        unsigned           hits;
+        otpreg_outcome_t   outcome;
+    } faults[] = {
+        { "deadlock",             1213, 4,   5, OTPREG_OK },
+        { "deadlocks, no end",    1213, 999, 5, OTPREG_DATABASE_DOWN },
+        { "lock wait",            1205, 4,   5, OTPREG_OK },
+        { "lock waits, no end",   1205, 999, 5, OTPREG_DATABASE_DOWN },
+        { "killed",               1927, 4,   5, OTPREG_OK },
+        { "killed, no end",       1927, 999, 5, OTPREG_DATABASE_DOWN },
+        { "interrupted",          1317, 1,   2, OTPREG_OK },
+        { "shutdown",             1053, 1,   2, OTPREG_OK },
+        { "idle for too long",    4031, 1,   2, OTPREG_OK },
+        { "read-only",            1290, 1,   2, OTPREG_OK },
+        { "read-only, no end",    1290, 999, 5, OTPREG_DATABASE_DOWN },
+        { "read-only mode",       1836, 999, 5, OTPREG_DATABASE_DOWN },
+        { "Galera is not ready",  1047, 999, 5, OTPREG_DATABASE_DOWN },
+        { "disk full",            1021, 1,   1, OTPREG_ERROR },
+        { "no such column",       1054, 1,   1, OTPREG_ERROR },
+    };
+
+    store_test_group("errors of the server: repeated, bounded");
+
+    store_test_sql("CREATE OR REPLACE TABLE faults (hits INT) ENGINE=MyISAM;"
+                   "INSERT INTO faults VALUES (0)");
+
+    for (i = 0; i < tap_items(faults); i++) {
+        store_test_reset();
+        store_test_sql("UPDATE faults SET hits = 0");
+
+        snprintf(body, sizeof(body), "UPDATE faults SET hits = hits + 1;"
+                 "IF (SELECT hits FROM faults) <= %u THEN"
+                 " SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = %u,"
+                 " MESSAGE_TEXT = 'of ann'; END IF;", faults[i].times,
+                 faults[i].code);
+        store_test_trigger("otps", body);
+
+        if (tap_is(store_test_signup("ann", "ann@example.com", id),
+                   faults[i].outcome, "%s: told", faults[i].name)
+            == false)
+        {
+            printf("# %s\n", store_test_error);
+        }
+
+        tap_is(store_test_num("SELECT hits FROM faults"), faults[i].hits,
+               "%s: tries", faults[i].name);
+        tap_ok((faults[i].outcome == OTPREG_OK)
+               == (store_test_error[0] == '\0')
+               && strstr(store_test_error, "ann") == NULL,
+               "%s: the log", faults[i].name);
+
+        store_test_sql("DROP TRIGGER fault");
+
+        tap_ok(store_test_rows("users") == (faults[i].outcome == OTPREG_OK)
+               && store_test_rows("otps") == store_test_rows("users")
+               && store_test_rows("messages") == store_test_rows("users"),
+               "%s: all or nothing", faults[i].name);
+    }
+
+    store_test_sql("DROP TABLE faults");
+}
+
+
+typedef struct {
+    uint8_t             id[2][OTPREG_ID_LEN];
+    otpreg_outcome_t    outcome[2];
+    char                error[2][OTPREG_DB_ERROR_SIZE];
+    int64_t             ms[2];
+} store_test_wait_t;
+
+
+static void
+store_test_wait_thread(unsigned i, void *data)
+{
+    store_test_wait_t *wait = data;
+
+    wait->ms[i] = store_test_ms();
+    wait->outcome[i] = store_test_verify(wait->id[i], true);
+    wait->ms[i] = store_test_ms() - wait->ms[i];
+    strcpy(wait->error[i], store_test_error);
+}
+
+
+static void *
+store_test_wait_main(void *data)
+{
+    store_test_threads(2, store_test_wait_thread, data);
+
+    return NULL;
+}
+
+
+/* waits until somebody waits for a row */
+
+static void
+store_test_wait_blocked(unsigned n)
+{
+    unsigned  i;
+
+    for (i = 0; i < 100; i++) {
+        usleep(150000);             /* InnoDB keeps the answer for 100 ms */
+
+        if (store_test_rows("information_schema.innodb_trx"
+                            " WHERE trx_state = 'LOCK WAIT'") >= n)
+        {
+            return;
+        }
+    }
+}
+
+
+static void
+store_test_locks(void)
+{
+    MYSQL              *a, *b;
+    long long           deadlocks;
+    pthread_t           thread;
+    store_test_wait_t   wait;
+
+    store_test_group("locks of others");
+
+    /* ours only: the session has a value of its own */
+    store_test_sql("SET GLOBAL innodb_lock_wait_timeout = 1");
+
+    a = store_test_open();
+    b = store_test_open();
+
+    /* a short transaction is the victim of one that changed many rows */
+
+    (void) store_test_signup("ann", "ann@example.com", wait.id[0]);
+    (void) store_test_signup("bob", "bob@example.com", wait.id[1]);
+    store_test_sql("INSERT INTO messages (id, site, otp_id, template,"
+                   " channel, address, address_key, created_at, expires_at)"
+                   " SELECT UNHEX(LPAD(HEX(seq), 32, '0')), 'site', '', 'otp',"
+                   " 1, '', '', NOW(6), NOW(6) FROM seq_1_to_1000");
+    store_test_run(a, "START TRANSACTION;"
+                   "UPDATE messages SET address = 'x' WHERE otp_id = '';"
+                   "SELECT id FROM users FOR UPDATE");
+
+    deadlocks = store_test_num("SELECT variable_value FROM information_schema"
+                               ".global_status WHERE variable_name ="
+                               " 'Innodb_deadlocks'");
+
+    if (pthread_create(&thread, NULL, store_test_wait_main, &wait) != 0) {
+        abort();
+    }
+
+    store_test_wait_blocked(2);
+    store_test_run(a, "SELECT id FROM otps FOR UPDATE");
+    usleep(100000);
+    store_test_run(a, "ROLLBACK");
+    pthread_join(thread, NULL);
+
+    deadlocks = store_test_num("SELECT variable_value FROM information_schema"
+                               ".global_status WHERE variable_name ="
+                               " 'Innodb_deadlocks'") - deadlocks;
+    tap_ok(deadlocks >= 1, "deadlocks that were met: %lld", deadlocks);
+    tap_ok(wait.outcome[0] == OTPREG_OK && wait.outcome[1] == OTPREG_OK,
+           "both calls came through");
+    tap_is(store_test_rows("otps WHERE attempts = 1 AND consumed_at"), 2,
+           "each attempt was counted once");
+
+    /* a row that is locked for a while, and one that stays locked */
+
+    store_test_reset();
+    (void) store_test_signup("ann", "ann@example.com", wait.id[0]);
+    (void) store_test_signup("bob", "bob@example.com", wait.id[1]);
+
+    store_test_run(a, "START TRANSACTION; SELECT * FROM users"
+                      " WHERE username_key = 'ann' AND id = (SELECT user_id"
+                      " FROM otps WHERE id = %s) FOR UPDATE", hex(wait.id[0]));
+    store_test_run(b, "START TRANSACTION; SELECT * FROM users"
+                      " WHERE username_key = 'bob' AND id = (SELECT user_id"
+                      " FROM otps WHERE id = %s) FOR UPDATE", hex(wait.id[1]));
+
+    if (pthread_create(&thread, NULL, store_test_wait_main, &wait) != 0) {
+        abort();
+    }
+
+    usleep(7000000);
+    store_test_run(a, "ROLLBACK");
+    pthread_join(thread, NULL);
+    store_test_run(b, "ROLLBACK");
+
+    tap_is(wait.outcome[0], OTPREG_OK, "locked for 7 s: waited for");
+    tap_ok(wait.ms[0] >= 5000, "with a lock wait timeout in between: %d ms",
+           (int) wait.ms[0]);
+    tap_is(wait.outcome[1], OTPREG_DATABASE_DOWN, "locked for ever: down");
+    tap_ok(wait.ms[1] < 35000, "after %d ms", (int) wait.ms[1]);
+    tap_ok(strstr(wait.error[1], "1205") != NULL, "the log: %s",
+           wait.error[1]);
+    tap_is(store_test_attempts(wait.id[0]), 1, "counted once");
+    tap_is(store_test_attempts(wait.id[1]), 0, "not counted");
+
+    mysql_close(a);
+    mysql_close(b);
+    store_test_sql("SET GLOBAL innodb_lock_wait_timeout = 50");
+}
+
+
+/* ----- other servers */
+
+static void
+store_test_read_only(void)
+{
+    uint8_t   id[OTPREG_ID_LEN];
+    unsigned  left;
+
+    store_test_group("a server that is read-only");
+
+    (void) store_test_signup("ann", "ann@example.com", id);
+    store_test_sql("SET GLOBAL read_only = 1");
+
+    tap_is(store_test_verify(id, false), OTPREG_DATABASE_DOWN,
+           "it became so: database down");
+    tap_is_text(store_test_error, "the server is read-only", "the log");
+    tap_is(store_test_try(store_test_conf(&store_test_socket), id, false,
+                          &left), OTPREG_DATABASE_DOWN, "a new connection");
+    tap_is_text(store_test_error, "the server is read-only", "the log");
+
+    store_test_sql("SET GLOBAL read_only = 0");
+    usleep(1100000);
+    tap_is(store_test_verify(id, true), OTPREG_OK, "and no more");
+    tap_is(store_test_attempts(id), 1, "attempts");
+}
+
+
+static void
+store_test_schema(void)
+{
+    uint8_t   id[OTPREG_ID_LEN];
+    unsigned  i, left;
+
+    static const struct {
+        const char  *name;
+        const char  *before;
+        const char  *after;
+        const char  *error;
+    } tests[] = {
+        { "newer", "INSERT INTO otpreg_schema VALUES (2, NOW())",
+          "DELETE FROM otpreg_schema WHERE version = 2", "version 2," },
+        { "older", "UPDATE otpreg_schema SET version = 0",
+          "UPDATE otpreg_schema SET version = 1", "version 0," },
+        { "empty", "UPDATE otpreg_schema SET version = 0;"
+          "DELETE FROM otpreg_schema",
+          "INSERT INTO otpreg_schema VALUES (1, NOW())", "version 0," },
+        { "missing", "RENAME TABLE otpreg_schema TO away",
+          "RENAME TABLE away TO otpreg_schema", "1146" },
+    };
+
+    store_test_group("the version of the schema");
+
+    (void) store_test_signup("ann", "ann@example.com", id);
+
+    for (i = 0; i < tap_items(tests); i++) {
+        store_test_sql("%s", tests[i].before);
+
+        tap_is(store_test_try(store_test_conf(&store_test_socket), id, true,
+                              &left), OTPREG_DATABASE_DOWN,
+               "%s: database down", tests[i].name);
+        tap_ok(strstr(store_test_error, tests[i].error) != NULL
+               && strstr(store_test_error, "sql/schema.sql") != NULL,
+               "%s: the log says what to do: %s", tests[i].name,
+               store_test_error);
+
+        store_test_sql("%s", tests[i].after);
+    }
+
+    tap_is(store_test_attempts(id), 0, "nothing was written");
+    tap_is(store_test_try(store_test_conf(&store_test_socket), id, true,
+                          &left), OTPREG_OK, "the right version");
+}
+
+
+static void
+store_test_hosts(void)
+{
+    uint8_t            id[OTPREG_ID_LEN];
+    unsigned           left;
+    store_proxy_t      proxy;
+    otpreg_db_conf_t  *conf;
+
+    store_test_group("several hosts");
+
+    (void) store_test_signup("ann", "ann@example.com", id);
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "127.0.0.2";
+    conf->nhosts = 1;
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_DATABASE_DOWN,
+           "one that refuses: down");
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "127.0.0.2";
+    conf->host[1] = "127.0.0.3";
+    conf->host[2] = "127.0.0.1";
+    conf->nhosts = 3;
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_CODE_WRONG,
+           "two refuse, the third answers");
+    tap_is_text(store_test_error, "", "nothing for the log");
+
+    /* a replica at the first address */
+
+    if (!store_proxy_start(&proxy, "127.0.0.2", store_test_tcp.port,
+                           store_test_tcp.port))
+    {
+        tap_ok(false, "the proxy starts");
+        return;
+    }
+
+    atomic_store(&proxy.read_only, true);
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "127.0.0.2";
+    conf->nhosts = 1;
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_DATABASE_DOWN,
+           "one that is read-only: down");
+    tap_is_text(store_test_error, "the server is read-only", "the log");
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "127.0.0.2";
+    conf->host[1] = "127.0.0.1";
+    conf->nhosts = 2;
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_CODE_WRONG,
+           "one is read-only, the second answers");
+    tap_is(atomic_load(&proxy.accepted), 2, "and the first was asked");
+    tap_is(store_test_attempts(id), 2, "attempts");
+
+    store_proxy_stop(&proxy);
+}
+
+
+static void
+store_test_ssl(void)
+{
+    uint8_t            id[OTPREG_ID_LEN];
+    unsigned           i, left;
+    store_proxy_t      proxy;
+    otpreg_db_conf_t  *conf;
+
+    static const char *const  names[] = { "disabled", "required", "identity" };
+
+    store_test_group("ssl with a server without TLS");
+
+    tap_is_text(store_test_text("SELECT @@have_ssl"), "DISABLED",
+                "the server has none");
+
+    (void) store_test_signup("ann", "ann@example.com", id);
+
+    if (!store_proxy_start(&proxy, "127.0.0.1", 0, store_test_tcp.port)) {
+        tap_ok(false, "the proxy starts");
+        return;
+    }
+
+    strcpy(proxy.word, store_test_tcp.user);
+
+    for (i = 0; i < tap_items(names); i++) {
+        conf = store_test_conf(&store_test_tcp);
+        conf->port = proxy.port;
+        conf->ssl = (otpreg_db_ssl_t) i;
+
+        pthread_mutex_lock(&proxy.mutex);
+        proxy.found = false;
+        pthread_mutex_unlock(&proxy.mutex);
+
+        tap_is(store_test_try(conf, id, false, &left),
+               i == 0 ? OTPREG_CODE_WRONG : OTPREG_DATABASE_DOWN, "%s: %s",
+               names[i], store_test_error);
+
+        pthread_mutex_lock(&proxy.mutex);
+        tap_is(proxy.found, i == 0, "%s: the login %s in clear text",
+               names[i], i == 0 ? "went" : "did not go");
+        pthread_mutex_unlock(&proxy.mutex);
+    }
+
+    tap_is(store_test_attempts(id), 1, "attempts");
+}
+
+
+static void
+store_test_settings(void)
+{
+    otpreg_db_conf_t  *conf;
+
+    store_test_group("settings of the server");
+
+    store_test_control("restart --default-time-zone=+05:00");
+    tap_is_text(store_test_text("SELECT @@global.time_zone"), "+05:00",
+                "the server's time zone is not UTC");
+    store_test_battery(&store_test_socket, "time zone");
+    store_test_battery_rows("otpreg", "time zone");
+
+    store_test_control("restart"
+                       " --sql-mode=ANSI_QUOTES,STRICT_ALL_TABLES,NO_ZERO_DATE"
+                       " --transaction-isolation=SERIALIZABLE --autocommit=0"
+                       " --character-set-server=latin1");
+    tap_is_text(store_test_text("SELECT @@global.sql_mode"),
+                "ANSI_QUOTES,STRICT_ALL_TABLES,NO_ZERO_DATE", "the sql_mode");
+    store_test_control("schema otpreg_mode");
+
+    conf = store_test_conf(&store_test_socket);
+    conf->name = "otpreg_mode";
+    store_test_battery(conf, "sql_mode");
+    store_test_battery_rows("otpreg_mode", "sql_mode");
+
+    store_test_control("restart");
+}
+
+
+static const struct {
+    const char         *name;
+    void              (*run)(void);
+} store_test_groups[] = {
+    { "signup-writes",   store_test_signup_writes },
+    { "signup-fails",    store_test_signup_fails },
+    { "signup-taken",    store_test_signup_taken },
+    { "signup-decoys",   store_test_decoys },
+    { "verify-one",      store_test_verify_one },
+    { "verify-others",   store_test_verify_others },
+    { "verify-races",    store_test_verify_races },
+    { "resend-one",      store_test_resend_one },
+    { "resend-decoys",   store_test_resend_decoys },
+    { "resend-races",    store_test_resend_races },
+    { "claim",           store_test_claims },
+    { "expiry",          store_test_expiry },
+    { "claim-races",     store_test_claim_races },
+    { "release",         store_test_release },
+    { "purge",           store_test_purge },
+    { "reconnect",       store_test_reconnect },
+    { "breaks",          store_test_breaks },
+    { "kills",           store_test_kills },
+    { "faults",          store_test_faults },
+    { "locks",           store_test_locks },
+    { "read-only",       store_test_read_only },
+    { "schema",          store_test_schema },
+    { "hosts",           store_test_hosts },
+    { "ssl",             store_test_ssl },
+    { "settings",        store_test_settings },
+};
+
+
+static void *
+store_test_main(void *data)
+{
+    unsigned     i;
+    const char  *only = data;
+
+    for (i = 0; i < tap_items(store_test_groups); i++) {
+        if (only == NULL || strstr(store_test_groups[i].name, only)) {
+            store_test_groups[i].run();
+        }
+    }
+
+    mysql_close(store_test_root);
+
+    return NULL;
+}
+
+
+int
+main(int argc, char **argv)
+{
+    pthread_t  thread;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+
+    store_test_socket.socket = getenv("TEST_NGINX_DB_SOCKET");
+    store_test_socket.user = getenv("TEST_NGINX_DB_USER");
+    store_test_socket.password = getenv("TEST_NGINX_DB_PASSWORD");
+    store_test_socket.name = getenv("TEST_NGINX_DB_NAME");
+    store_test_socket.connect_timeout = 5;
+    store_test_socket.read_timeout = 10;
+
+    if (store_test_socket.socket == NULL || store_test_socket.user == NULL
+        || store_test_socket.name == NULL
+        || getenv("TEST_NGINX_DB_PORT") == NULL)
+    {
+        printf("# run t/unit/store.t, which starts the server\n");
+        return 2;
+    }
+
+    store_test_tcp = store_test_socket;
+    store_test_tcp.socket = NULL;
+    store_test_tcp.host[0] = "127.0.0.1";
+    store_test_tcp.nhosts = 1;
+    store_test_tcp.port = (unsigned) atoi(getenv("TEST_NGINX_DB_PORT"));
+
+    if (sodium_init() < 0 || !otpreg_store_init()) {
+        return 2;
+    }
+
+    store_test_root = store_test_open();
+
+    /* in a thread, so that its connections are closed at its end */
+
+    if (pthread_create(&thread, NULL, store_test_main,
+                       argc > 1 ? argv[1] : NULL)
+        != 0)
+    {
+        return 2;
+    }
+
+    pthread_join(thread, NULL);
+    otpreg_store_exit();
+
+    return tap_done();
 }
