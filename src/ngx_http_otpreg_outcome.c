@@ -92,6 +92,11 @@ static const ngx_http_otpreg_answer_t
         ngx_string("Please wait {n} seconds before you request another "
                    "message.") },
 
+    [OTPREG_UNDELIVERABLE] = {
+        422, ngx_string("undeliverable"),
+        ngx_string("The message with your code could not be delivered. Please "
+                   "check the address and register again.") },
+
     [OTPREG_BUSY] = {
         503, ngx_string("busy"),
         ngx_string("We are very busy right now. Please try again in a few "
@@ -134,6 +139,20 @@ static const ngx_http_otpreg_answer_t
     [OTPREG_EMAIL_TOO_LONG] = {
         422, ngx_string("email_too_long"),
         ngx_string("This email address is too long.") },
+
+    [OTPREG_PHONE_INVALID] = {
+        422, ngx_string("phone_invalid"),
+        ngx_string("Enter a phone number with its country code, for example "
+                   "+44 20 7946 0018.") },
+
+    [OTPREG_PHONE_COUNTRY] = {
+        422, ngx_string("phone_country"),
+        ngx_string("We cannot send messages to this country.") },
+
+    [OTPREG_CHANNEL_INVALID] = {
+        422, ngx_string("channel_invalid"),
+        ngx_string("Choose where the code shall go: to your email address or "
+                   "to your phone.") },
 
     [OTPREG_PASSWORD_TOO_SHORT] = {
         422, ngx_string("password_too_short"),

@@ -34,6 +34,7 @@ typedef enum {
     OTPREG_ADDRESS_PROVED,          /* another sign-up proved it first */
     OTPREG_USERNAME_PROVED,         /* another sign-up took the name first */
     OTPREG_RESEND_TOO_SOON,
+    OTPREG_UNDELIVERABLE,           /* the message was given up */
 
     /* our side */
     OTPREG_BUSY,                    /* a queue is full */
@@ -49,6 +50,9 @@ typedef enum {
     OTPREG_USERNAME_TAKEN,
     OTPREG_EMAIL_INVALID,
     OTPREG_EMAIL_TOO_LONG,
+    OTPREG_PHONE_INVALID,           /* not E.164 */
+    OTPREG_PHONE_COUNTRY,           /* of a country that gets no messages */
+    OTPREG_CHANNEL_INVALID,         /* one that has no address */
     OTPREG_PASSWORD_TOO_SHORT,
     OTPREG_PASSWORD_TOO_LONG,
     OTPREG_PASSWORD_COMMON,         /* on the blocklist */
