@@ -27,10 +27,6 @@
 #define NGX_HTTP_OTPREG_BLOCKLIST_MAX  (128 * 1024 * 1024)
 
 
-static ngx_int_t ngx_http_otpreg_read_blocklist(ngx_conf_t *cf,
-    ngx_str_t *name, ngx_str_t *text);
-
-
 char *
 ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -354,7 +350,9 @@ ngx_http_otpreg_set_password_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
     cln = ngx_pool_cleanup_add(cf->pool, 0);
 
     if (cln == NULL
-        || ngx_http_otpreg_read_blocklist(cf, &value[1], &text) != NGX_OK)
+        || ngx_http_otpreg_read_file(cf, &value[1],
+                                     NGX_HTTP_OTPREG_BLOCKLIST_MAX, &text)
+           != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -384,10 +382,8 @@ ngx_http_otpreg_set_password_blocklist(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* text->data is the caller's to ngx_free() */
-
-static ngx_int_t
-ngx_http_otpreg_read_blocklist(ngx_conf_t *cf, ngx_str_t *name,
+ngx_int_t
+ngx_http_otpreg_read_file(ngx_conf_t *cf, ngx_str_t *name, off_t max,
     ngx_str_t *text)
 {
     off_t            size;
@@ -422,7 +418,7 @@ ngx_http_otpreg_read_blocklist(ngx_conf_t *cf, ngx_str_t *name,
 
     size = ngx_file_size(&fi);
 
-    if (!ngx_is_file(&fi) || size > NGX_HTTP_OTPREG_BLOCKLIST_MAX) {
+    if (!ngx_is_file(&fi) || size > max) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" is not a regular file, or too large", name);
         goto done;

@@ -57,6 +57,19 @@ typedef struct {
 char *ngx_http_otpreg_check_time(ngx_conf_t *cf, void *post, void *data);
 
 
+/*
+ * Read a file that holds no secret.
+ *
+ * name   [in, out]  becomes the full name
+ * max    [in]       bytes
+ * text   [out]      text->data is the caller's to ngx_free()
+ *
+ * NGX_OK, or NGX_ERROR after an [emerg] line.
+ */
+ngx_int_t ngx_http_otpreg_read_file(ngx_conf_t *cf, ngx_str_t *name,
+    off_t max, ngx_str_t *text);
+
+
 /* Whether arg is "name=..."; then value is what follows. */
 ngx_uint_t ngx_http_otpreg_option(const ngx_str_t *arg, const char *name,
     ngx_str_t *value);

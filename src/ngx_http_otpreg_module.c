@@ -15,6 +15,7 @@
 
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_service.h"
 
@@ -159,6 +160,13 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       ngx_http_set_complex_value_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_otpreg_loc_conf_t, mail_html),
+      NULL },
+
+    { ngx_string("otpreg_language"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_otpreg_set_language,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("otpreg_smtp"),
@@ -394,6 +402,7 @@ ngx_http_otpreg_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_otpreg_main_conf_t *omcf = conf;
 
+    ngx_str_t   name;
     ngx_uint_t  i;
 
     static ngx_str_t  names[] = {
@@ -408,7 +417,11 @@ ngx_http_otpreg_init_main_conf(ngx_conf_t *cf, void *conf)
         }
     }
 
-    return NGX_CONF_OK;
+    ngx_str_set(&name, "otpreg_lang");
+
+    omcf->lang_index = ngx_http_get_variable_index(cf, &name);
+
+    return (omcf->lang_index == NGX_ERROR) ? NGX_CONF_ERROR : NGX_CONF_OK;
 }
 
 
@@ -451,6 +464,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->hash_operations = NGX_CONF_UNSET_UINT;
     olcf->cookie_secure = NGX_CONF_UNSET;
     olcf->csp = NGX_CONF_UNSET_PTR;
+    olcf->languages = NGX_CONF_UNSET_PTR;
     olcf->smtp = NGX_CONF_UNSET_PTR;
 
     return olcf;
@@ -496,6 +510,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               64 * 1024 * 1024);
     ngx_conf_merge_uint_value(conf->hash_operations, prev->hash_operations, 2);
     ngx_conf_merge_value(conf->cookie_secure, prev->cookie_secure, 1);
+    ngx_conf_merge_ptr_value(conf->languages, prev->languages, NULL);
     ngx_conf_merge_ptr_value(conf->smtp, prev->smtp, NULL);
 
     if (ngx_http_otpreg_service_complete(cf, conf) != NGX_OK) {

@@ -49,6 +49,7 @@
 typedef struct ngx_http_otpreg_service_s  ngx_http_otpreg_service_t;
 typedef struct ngx_http_otpreg_dispatch_s  ngx_http_otpreg_dispatch_t;
 typedef struct ngx_http_otpreg_task_s  ngx_http_otpreg_task_t;
+typedef struct ngx_http_otpreg_languages_s  ngx_http_otpreg_languages_t;
 
 
 typedef enum {
@@ -63,6 +64,7 @@ typedef struct {
     ngx_array_t                 services;   /* ngx_http_otpreg_service_t * */
     ngx_str_t                   pool_names[NGX_HTTP_OTPREG_POOLS];
     ngx_thread_pool_t          *pools[NGX_HTTP_OTPREG_POOLS];
+    ngx_int_t                   lang_index;     /* of $otpreg_lang */
 } ngx_http_otpreg_main_conf_t;
 
 
@@ -99,6 +101,8 @@ typedef struct {
 
     ngx_flag_t                  cookie_secure;
     ngx_http_complex_value_t   *csp;            /* empty: no header */
+
+    ngx_http_otpreg_languages_t *languages;     /* NULL: English only */
 
     otpreg_smtp_conf_t         *smtp;
     ngx_http_otpreg_service_t  *service;

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_outcome.h"
 
 
@@ -204,10 +205,17 @@ ngx_int_t
 ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_outcome_t outcome, ngx_str_t *sentence)
 {
-    u_char           *n, *p;
-    const ngx_str_t  *text;
+    u_char                            *n, *p;
+    const ngx_str_t                   *text;
+    const ngx_http_otpreg_language_t  *language;
 
     text = &ngx_http_otpreg_answers[outcome].sentence;
+    language = ngx_http_otpreg_language(r, ctx->conf);
+
+    if (language != NULL && language->sentences[outcome].len != 0) {
+        text = &language->sentences[outcome];
+    }
+
     *sentence = *text;
 
     n = text->len ? ngx_strnstr(text->data, "{n}", text->len) : NULL;

@@ -12,6 +12,7 @@
 #include "otpreg_identity.h"
 
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_outcome.h"
 #include "ngx_http_otpreg_reply.h"
 
@@ -70,6 +71,8 @@ static ngx_int_t ngx_http_otpreg_variable_message(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_otpreg_variable_escape(ngx_http_request_t *r,
     uintptr_t data, ngx_str_t *value);
+static ngx_int_t ngx_http_otpreg_variable_lang(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_otpreg_variable_minutes(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_otpreg_variable_number(ngx_http_request_t *r,
@@ -194,6 +197,8 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
 
     /* on pages and in messages */
 
+    { ngx_string("otpreg_lang"), ngx_http_otpreg_variable_lang, 0 },
+
     { ngx_string("otpreg_expires_minutes"), ngx_http_otpreg_variable_minutes,
       0 }
 };
@@ -213,7 +218,13 @@ ngx_http_otpreg_add_variables(ngx_conf_t *cf)
     {
         name = ngx_http_otpreg_variables[i].name;
 
-        var = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
+        /* "set" may choose a language, and it stays the same then */
+
+        var = ngx_http_add_variable(cf, &name,
+                                    (ngx_http_otpreg_variables[i].handler
+                                     == ngx_http_otpreg_variable_lang)
+                                    ? NGX_HTTP_VAR_CHANGEABLE
+                                    : NGX_HTTP_VAR_NOCACHEABLE);
         if (var == NULL) {
             return NGX_ERROR;
         }
@@ -475,6 +486,33 @@ ngx_http_otpreg_variable_escape(ngx_http_request_t *r, uintptr_t data,
     value->len = last - p;
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_variable_lang(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                    value;
+    ngx_http_otpreg_ctx_t       *ctx;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (ctx != NULL && ctx->dispatch != NULL) {
+        value.data = (u_char *) ctx->dispatch->message.lang;
+        value.len = ngx_strlen(value.data);
+
+        return ngx_http_otpreg_variable_set(v, &value);
+    }
+
+    olcf = (ctx != NULL && ctx->conf != NULL)
+           ? ctx->conf
+           : ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    ngx_http_otpreg_language_accepted(r->main, olcf, &value);
+
+    return ngx_http_otpreg_variable_set(v, &value);
 }
 
 

@@ -16,6 +16,9 @@
 #define OTPREG_USERNAME_MAX      150
 #define OTPREG_EMAIL_MAX         254
 #define OTPREG_EMAIL_LOCAL_MAX   64
+#define OTPREG_PHONE_DIGITS_MIN  7
+#define OTPREG_PHONE_DIGITS_MAX  15
+#define OTPREG_PHONE_MAX         (1 + OTPREG_PHONE_DIGITS_MAX)
 
 
 /* both NUL-terminated; key is the canonical form that uniqueness is about */
@@ -30,6 +33,13 @@ typedef struct {
     char                address[OTPREG_EMAIL_MAX + 1];  /* to deliver to */
     char                key[OTPREG_EMAIL_MAX + 1];      /* lower-case */
 } otpreg_email_t;
+
+
+/* NUL-terminated, "+" and digits: the only form, so its own canonical one */
+
+typedef struct {
+    char                number[OTPREG_PHONE_MAX + 1];
+} otpreg_phone_t;
 
 
 /*
@@ -72,6 +82,27 @@ otpreg_outcome_t otpreg_email_parse(otpreg_str_t in, otpreg_email_t *out);
  * Returns the length.  Thread: any.
  */
 size_t otpreg_email_mask(const char *address, char *out);
+
+
+/*
+ * Parse a phone number with its country code: "+", then 7 to 15 digits of which
+ * the first is not 0 (ITU-T E.164).  Spaces (U+00A0 and U+202F, too), dots,
+ * hyphens and brackets between them are skipped; nothing else is.
+ *
+ * Returns OTPREG_OK, OTPREG_REQUIRED or OTPREG_PHONE_INVALID.  Thread: any.
+ */
+otpreg_outcome_t otpreg_phone_parse(otpreg_str_t in, otpreg_phone_t *out);
+
+
+/*
+ * Mask a number for a page: country code's first digit, three asterisks
+ * whatever its length, and the last two digits.
+ *
+ * out    [out] at least OTPREG_PHONE_MAX + 1 bytes, NUL-terminated
+ *
+ * Returns the length.  Thread: any.
+ */
+size_t otpreg_phone_mask(const char *number, char *out);
 
 
 #endif /* _OTPREG_IDENTITY_H_INCLUDED_ */

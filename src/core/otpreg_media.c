@@ -96,7 +96,7 @@ otpreg_media_quoted(otpreg_str_t *rest, otpreg_str_t *value)
 
 /* RFC 9110 12.4.2: "0", "1", and up to three digits after a point */
 
-static bool
+bool
 otpreg_media_quality(otpreg_str_t in, unsigned *quality)
 {
     size_t    i;

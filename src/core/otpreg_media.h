@@ -34,4 +34,8 @@ typedef struct {
 bool otpreg_media_next(otpreg_str_t *rest, otpreg_media_t *media);
 
 
+/* Parse a quality value ("0.75"); false when it is none.  Thread: any. */
+bool otpreg_media_quality(otpreg_str_t in, unsigned *quality);
+
+
 #endif /* _OTPREG_MEDIA_H_INCLUDED_ */

@@ -11,6 +11,7 @@
 
 #include "otpreg_db.h"
 #include "otpreg_identity.h"
+#include "otpreg_language.h"
 #include "otpreg_otp.h"
 #include "otpreg_outcome.h"
 #include "otpreg_password.h"
@@ -49,6 +50,7 @@ typedef struct {
     char                template[OTPREG_TEMPLATE_MAX + 1];
     char                username[OTPREG_USERNAME_MAX + 1];
     char                lease[OTPREG_LEASE_MAX + 1];
+    char                lang[OTPREG_LANGUAGE_MAX + 1];
     unsigned            attempts;       /* this one included */
     int64_t             expires_in;     /* seconds */
     bool                obsolete;       /* its code was used already */

@@ -1,0 +1,80 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include "otpreg_identity.h"
+#include "tap.h"
+
+
+static void
+phone_test_parse(void)
+{
+    static const struct {
+        const char        *in;
+        otpreg_outcome_t   rc;
+        const char        *number;
+    } cases[] = {
+        { "+14155550123", OTPREG_OK, "+14155550123" },
+        { " +1 (415) 555-0123 ", OTPREG_OK, "+14155550123" },
+        { "+49.30.901820", OTPREG_OK, "+4930901820" },
+        { "+44\xc2\xa0" "20\xe2\x80\xaf" "79460018", OTPREG_OK,
+          "+442079460018" },
+        { "( +1 ) 4155550123", OTPREG_OK, "+14155550123" },
+        { "+1234567", OTPREG_OK, "+1234567" },
+        { "+123456789012345", OTPREG_OK, "+123456789012345" },
+        { "", OTPREG_REQUIRED, "" },
+        { " \t ", OTPREG_REQUIRED, "" },
+        { "+123456", OTPREG_PHONE_INVALID, "" },
+        { "+1234567890123456", OTPREG_PHONE_INVALID, "" },
+        { "4155550123", OTPREG_PHONE_INVALID, "" },
+        { "0014155550123", OTPREG_PHONE_INVALID, "" },
+        { "+04155550123", OTPREG_PHONE_INVALID, "" },
+        { "++4155550123", OTPREG_PHONE_INVALID, "" },
+        { "+1415555O123", OTPREG_PHONE_INVALID, "" },
+        { "+1/4155550123", OTPREG_PHONE_INVALID, "" },
+        { "+14155550123;ext=1", OTPREG_PHONE_INVALID, "" },
+        { "+14155550123,+14155550124", OTPREG_PHONE_INVALID, "" },
+        { "+1415555\n0123", OTPREG_PHONE_INVALID, "" },
+        { "+1\xc2", OTPREG_PHONE_INVALID, "" },
+        { "+\xef\xbc\x91" "4155550123", OTPREG_PHONE_INVALID, "" },
+        { "+", OTPREG_PHONE_INVALID, "" },
+        { "-", OTPREG_PHONE_INVALID, "" },
+    };
+
+    size_t          i;
+    otpreg_phone_t  phone;
+
+    for (i = 0; i < tap_items(cases); i++) {
+        tap_ok(otpreg_phone_parse(tap_str(cases[i].in), &phone) == cases[i].rc
+               && strcmp(phone.number, cases[i].number) == 0,
+               "phone, case %zu", i);
+    }
+
+    tap_ok(otpreg_phone_parse(S("+1415555\0" "0123"), &phone)
+           == OTPREG_PHONE_INVALID, "a NUL");
+}
+
+
+static void
+phone_test_mask(void)
+{
+    char  out[OTPREG_PHONE_MAX + 1];
+
+    tap_ok(otpreg_phone_mask("+14155550123", out) == 7
+           && strcmp(out, "+1***23") == 0, "masked");
+    tap_ok(otpreg_phone_mask("+123456789012345", out) == 7
+           && strcmp(out, "+1***45") == 0, "the longest");
+}
+
+
+int
+main(void)
+{
+    phone_test_parse();
+    phone_test_mask();
+
+    return tap_done();
+}
