@@ -111,3 +111,5 @@ CREATE TABLE IF NOT EXISTS messages (
 INSERT INTO otpreg_schema (version, applied_at)
     SELECT 1, UTC_TIMESTAMP(6) FROM DUAL
     WHERE NOT EXISTS (SELECT 1 FROM otpreg_schema s WHERE s.version = 1);
+
+COMMIT;

@@ -52,14 +52,23 @@ X(OTPREG_SQL_MESSAGE_INSERT,                                                  \
   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6) + INTERVAL ? SECOND,"      \
   "         NOW(6) + INTERVAL ? SECOND, ?)")                                  \
                                                                               \
+/* email_key: one sign-up at a time asks whether the owner knows */           \
+X(OTPREG_SQL_OWNER_LOCK,                                                      \
+  "SELECT 1 FROM users WHERE email_owner = ? FOR UPDATE")                     \
+                                                                              \
+/* id */                                                                      \
+X(OTPREG_SQL_MESSAGE_EXISTS,                                                  \
+  "SELECT 1 FROM messages WHERE id = ?")                                      \
+                                                                              \
 /* address_key, template: whether one was queued within a day */              \
 X(OTPREG_SQL_MESSAGE_RECENT,                                                  \
   "SELECT EXISTS (SELECT 1 FROM messages WHERE address_key = ?"               \
   "               AND created_at > NOW(6) - INTERVAL 1 DAY"                   \
   "               AND template = ?)")                                         \
                                                                               \
-/* attempt, match, match, match, match, id, purpose, attempts_max.            \
+/* attempt, match, match, match, match, id, purpose, attempts_max, attempt.   \
  * affected rows: 0 not admitted, 1 counted, 2 counted, consumed, activated;  \
+ * repeated after a lost connection it does not count its attempt again;      \
  * no assignment reads a column that another one writes */                    \
 X(OTPREG_SQL_VERIFY,                                                          \
   "UPDATE otps o LEFT JOIN users u ON u.id = o.user_id"                       \
@@ -71,6 +80,7 @@ X(OTPREG_SQL_VERIFY,                                                          \
   "     u.phone_verified_at = IF(? AND o.channel = 2, NOW(6), NULL)"          \
   " WHERE o.id = ? AND o.purpose = ? AND o.consumed_at IS NULL"               \
   "   AND o.expires_at > NOW(6) AND o.attempts < ?"                           \
+  "   AND NOT (o.last_attempt <=> ?)"                                         \
   "   AND u.email_verified_at IS NULL AND u.phone_verified_at IS NULL")       \
                                                                               \
 /* attempts_max, attempt, id */                                               \

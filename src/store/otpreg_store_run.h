@@ -57,6 +57,11 @@ otpreg_db_rc_t otpreg_store_otp_insert(otpreg_db_t *db,
     unsigned lifetime);
 
 
+/* Run a query for one number; *exists: there is one, and it is not 0. */
+otpreg_db_rc_t otpreg_store_exists(otpreg_db_t *db, unsigned sql,
+    const otpreg_db_param_t *params, bool *exists);
+
+
 /* placeholders and columns */
 
 static inline otpreg_db_param_t

@@ -17,6 +17,7 @@
 typedef struct {
     const otpreg_store_signup_t    *in;
     otpreg_store_queued_t          *out;
+    bool                            send;       /* in what was committed */
     otpreg_outcome_t                outcome;
 } otpreg_store_signup_work_t;
 
@@ -31,8 +32,6 @@ static otpreg_db_rc_t otpreg_store_user_insert(otpreg_db_t *db,
     const otpreg_store_signup_t *in, uint64_t *user_id);
 static otpreg_db_rc_t otpreg_store_noticed(otpreg_db_t *db,
     const char *address_key, bool *noticed);
-static otpreg_db_rc_t otpreg_store_exists(otpreg_db_t *db, unsigned sql,
-    const otpreg_db_param_t *params, bool *exists);
 
 
 otpreg_outcome_t
@@ -46,6 +45,7 @@ otpreg_store_signup(const otpreg_db_conf_t *conf,
 
     work.in = in;
     work.out = out;
+    work.send = false;
     work.outcome = OTPREG_ERROR;
 
     outcome = otpreg_store_run(conf, otpreg_store_signup_work, &work, error);
@@ -68,8 +68,14 @@ otpreg_store_signup_work(otpreg_db_t *db, void *data, bool lost)
 
         rc = otpreg_store_exists(db, OTPREG_SQL_OTP_EXISTS, &id, &committed);
 
-        if (rc != OTPREG_DB_OK || committed) {
+        if (rc != OTPREG_DB_OK) {
             return rc;
+        }
+
+        if (committed) {
+            work->out->send = work->send;
+            work->outcome = OTPREG_OK;
+            return OTPREG_DB_OK;
         }
     }
 
@@ -79,6 +85,14 @@ otpreg_store_signup_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     rc = otpreg_store_signup_write(db, work);
+
+    if (rc == OTPREG_DB_DUPLICATE && lost) {
+
+        /* the server was still at the COMMIT when we looked: look again */
+
+        return OTPREG_DB_RETRY;
+    }
+
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
@@ -87,6 +101,8 @@ otpreg_store_signup_work(otpreg_db_t *db, void *data, bool lost)
         otpreg_db_rollback(db);
         return OTPREG_DB_OK;
     }
+
+    work->send = work->out->send;
 
     return otpreg_db_commit(db);
 }
@@ -184,16 +200,23 @@ otpreg_store_user_insert(otpreg_db_t *db, const otpreg_store_signup_t *in,
 static otpreg_db_rc_t
 otpreg_store_noticed(otpreg_db_t *db, const char *address_key, bool *noticed)
 {
+    bool               owned;
+    otpreg_db_rc_t     rc;
     otpreg_db_param_t  params[2];
 
     params[0] = otpreg_store_text(address_key);
     params[1] = otpreg_store_text(OTPREG_TEMPLATE_TAKEN);
 
+    rc = otpreg_store_exists(db, OTPREG_SQL_OWNER_LOCK, params, &owned);
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
     return otpreg_store_exists(db, OTPREG_SQL_MESSAGE_RECENT, params, noticed);
 }
 
 
-static otpreg_db_rc_t
+otpreg_db_rc_t
 otpreg_store_exists(otpreg_db_t *db, unsigned sql,
     const otpreg_db_param_t *params, bool *exists)
 {

@@ -138,18 +138,21 @@ store_proxy_packet(store_proxy_conn_t *c, const unsigned char *packet,
 
     proxy = c->proxy;
 
+    pthread_mutex_lock(&proxy->mutex);
+
+    if (proxy->word[0] != '\0'
+        && memmem(packet, len, proxy->word, strlen(proxy->word)) != NULL)
+    {
+        proxy->found = true;
+    }
+
+    pthread_mutex_unlock(&proxy->mutex);
+
     if (!c->logged_in) {
+
+        /* the login, or the request for TLS that goes before it */
+
         c->logged_in = (packet[3] != 1 || len > 36);
-
-        pthread_mutex_lock(&proxy->mutex);
-
-        if (proxy->word[0] != '\0'
-            && memmem(packet, len, proxy->word, strlen(proxy->word)) != NULL)
-        {
-            proxy->found = true;
-        }
-
-        pthread_mutex_unlock(&proxy->mutex);
 
         return store_proxy_send(c->server, packet, len);
     }
