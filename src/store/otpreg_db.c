@@ -37,6 +37,7 @@ typedef bool     otpreg_db_bool_t;
 #define ER_OTPREG_READ_ONLY             1290
 #define ER_OTPREG_READ_ONLY_TRANSACTION 1792
 #define ER_OTPREG_READ_ONLY_MODE        1836
+#define ER_OTPREG_CLIENT_TIMEOUT        4031    /* MySQL's, of wait_timeout */
 
 
 struct otpreg_db_s {
@@ -244,6 +245,19 @@ otpreg_db_open(otpreg_db_t *db, const char *host)
     }
 
     db->mysql = mysql;
+
+    /*
+     * libmariadb 3.3 takes MYSQL_OPT_SSL_ENFORCE for a wish unless it shall
+     * verify, too: the login went in clear text, but nothing else shall
+     */
+
+    if (conf->ssl != OTPREG_DB_SSL_DISABLED
+        && mysql_get_ssl_cipher(mysql) == NULL)
+    {
+        otpreg_db_disconnect(db);
+        snprintf(db->error, sizeof(db->error), "the server has no TLS");
+        return OTPREG_DB_DOWN;
+    }
 
     for (i = 0; i < sizeof(otpreg_db_session) / sizeof(char *); i++) {
         rc = otpreg_db_simple(db, otpreg_db_session[i]);
@@ -627,6 +641,7 @@ otpreg_db_class(unsigned code)
     case 2055:                          /* CR_SERVER_LOST_EXTENDED */
     case ER_SERVER_SHUTDOWN:
     case ER_OTPREG_CONNECTION_KILLED:
+    case ER_OTPREG_CLIENT_TIMEOUT:
     case ER_QUERY_INTERRUPTED:
     case ER_UNKNOWN_STMT_HANDLER:
         return OTPREG_DB_LOST;

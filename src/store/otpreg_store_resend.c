@@ -18,6 +18,7 @@
 typedef struct {
     const otpreg_store_resend_t    *in;
     otpreg_store_resent_t          *out;
+    bool                            written;    /* a COMMIT was tried */
     otpreg_outcome_t                outcome;
 } otpreg_store_resend_work_t;
 
@@ -27,6 +28,7 @@ typedef struct {
 typedef struct {
     otpreg_otp_t                    otp;
     char                            address_key[OTPREG_OTP_ADDRESS_MAX + 1];
+    char            lang[OTPREG_LANGUAGE_MAX + 1];
     int64_t                         user_id;        /* 0: a decoy */
     char                            username[OTPREG_USERNAME_MAX + 1];
     bool                            alive;
@@ -41,6 +43,9 @@ typedef struct {
 
 static otpreg_db_rc_t otpreg_store_resend_work(otpreg_db_t *db, void *data,
     bool lost);
+static otpreg_db_rc_t otpreg_store_resend_committed(otpreg_db_t *db,
+    otpreg_store_resend_work_t *work, const otpreg_store_resend_row_t *row,
+    bool *committed);
 static otpreg_db_rc_t otpreg_store_resend_newest(otpreg_db_t *db,
     const otpreg_store_resend_t *in, otpreg_store_resend_row_t *row);
 static otpreg_db_rc_t otpreg_store_resend_lock(otpreg_db_t *db,
@@ -65,6 +70,7 @@ otpreg_store_resend(const otpreg_db_conf_t *conf,
 
     work.in = in;
     work.out = out;
+    work.written = false;
     work.outcome = OTPREG_ERROR;
 
     outcome = otpreg_store_run(conf, otpreg_store_resend_work, &work, error);
@@ -78,13 +84,13 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
 {
     otpreg_store_resend_work_t *work = data;
 
+    bool                        committed;
     int64_t                     delay_us;
     otpreg_db_rc_t              rc;
     otpreg_store_resent_t      *out;
     otpreg_store_resend_row_t   row;
 
     out = work->out;
-    out->queued.send = false;
     delay_us = (int64_t) work->in->delay * 1000000;
 
     rc = otpreg_db_begin(db);
@@ -104,19 +110,27 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
         return rc;
     }
 
+    if (lost && work->written) {
+        rc = otpreg_store_resend_committed(db, work, &row, &committed);
+
+        if (rc != OTPREG_DB_OK) {
+            return rc;
+        }
+
+        if (committed) {
+            otpreg_db_rollback(db);
+            return OTPREG_DB_OK;
+        }
+    }
+
+    out->queued.send = false;
     out->otp = row.otp;
     out->expires_in = (row.expires_in > 0) ? row.expires_in : 0;
     out->retry_after = (delay_us - row.since_us + 999999) / 1000000;
 
     if (row.consumed || row.since_us < delay_us) {
-
-        /*
-         * a send so short after a connection was lost in this very function
-         * was this one
-         */
-
         work->outcome = row.consumed ? OTPREG_CODE_USED
-                        : lost ? OTPREG_OK : OTPREG_RESEND_TOO_SOON;
+                                     : OTPREG_RESEND_TOO_SOON;
 
         otpreg_db_rollback(db);
         return OTPREG_DB_OK;
@@ -127,7 +141,36 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
         return rc;
     }
 
+    work->written = true;
+
     return otpreg_db_commit(db);
+}
+
+
+/*
+ * Whether the COMMIT whose answer was lost took place: then work holds what it
+ * wrote.  The locked row made us wait for the end of it.
+ */
+
+static otpreg_db_rc_t
+otpreg_store_resend_committed(otpreg_db_t *db,
+    otpreg_store_resend_work_t *work, const otpreg_store_resend_row_t *row,
+    bool *committed)
+{
+    otpreg_db_param_t  id;
+
+    if (row->hopeless) {
+
+        /* no message tells, but neither would one be sent twice */
+
+        *committed = (memcmp(row->otp.id, work->in->new_id, OTPREG_ID_LEN) == 0
+                      || row->since_us < (int64_t) work->in->delay * 1000000);
+        return OTPREG_DB_OK;
+    }
+
+    id = otpreg_store_id(work->in->message_id);
+
+    return otpreg_store_exists(db, OTPREG_SQL_MESSAGE_EXISTS, &id, committed);
 }
 
 
@@ -167,7 +210,7 @@ otpreg_store_resend_lock(otpreg_db_t *db, const otpreg_store_resend_t *in,
 {
     otpreg_db_rc_t      rc;
     otpreg_db_param_t   params[3];
-    otpreg_db_column_t  columns[11];
+    otpreg_db_column_t  columns[12];
 
     memset(row, 0, sizeof(otpreg_store_resend_row_t));
 
@@ -187,8 +230,9 @@ otpreg_store_resend_lock(otpreg_db_t *db, const otpreg_store_resend_t *in,
     columns[8] = otpreg_store_out(row->successor, sizeof(row->successor));
     columns[9] = otpreg_store_out_int();
     columns[10] = otpreg_store_out_int();
+    columns[11] = otpreg_store_out(row->lang, sizeof(row->lang));
 
-    rc = otpreg_db_query(db, OTPREG_SQL_OTP_LOCK, params, columns, 11);
+    rc = otpreg_db_query(db, OTPREG_SQL_OTP_LOCK, params, columns, 12);
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
@@ -214,11 +258,11 @@ static otpreg_db_rc_t
 otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_resend_row_t *row)
 {
     otpreg_db_rc_t      rc;
-    otpreg_db_param_t   params[2];
+    otpreg_db_param_t   params[3];
     otpreg_db_column_t  columns[3];
 
-    params[0] = otpreg_store_text(row->address_key);
-    params[1] = otpreg_store_int(row->user_id);
+    otpreg_store_address(row->otp.channel, row->address_key, params);
+    params[2] = otpreg_store_int(row->user_id);
 
     columns[0] = otpreg_store_out(row->username, sizeof(row->username));
     columns[1] = otpreg_store_out_int();
@@ -274,6 +318,7 @@ otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
     queue.address_key = row->address_key;
     queue.template = OTPREG_TEMPLATE_OTP;
     queue.username = row->username;
+    queue.lang = row->lang;
     queue.expires_in = row->expires_in;
 
     return otpreg_store_queue(db, &queue, &work->out->queued);
@@ -303,5 +348,6 @@ otpreg_store_resend_renew(otpreg_db_t *db, const otpreg_store_resend_t *in,
     snprintf(row->otp.key_name, sizeof(row->otp.key_name), "%s", in->key_name);
 
     return otpreg_store_otp_insert(db, &row->otp, row->address_key,
-                                   (uint64_t) row->user_id, in->lifetime);
+                                   (uint64_t) row->user_id, row->lang,
+                                   in->lifetime);
 }

@@ -37,6 +37,8 @@ static otpreg_db_rc_t otpreg_store_verify_burn(otpreg_db_t *db,
     otpreg_store_verify_work_t *work);
 static otpreg_db_rc_t otpreg_store_verify_state(otpreg_db_t *db,
     const otpreg_store_verify_t *in, otpreg_store_verify_state_t *state);
+static void otpreg_store_verify_ours(otpreg_store_verify_work_t *work,
+    const otpreg_store_verify_state_t *state);
 static otpreg_outcome_t otpreg_store_verify_refused(
     const otpreg_store_verify_state_t *state);
 static void otpreg_store_verify_wrong(otpreg_store_verify_work_t *work,
@@ -78,13 +80,7 @@ otpreg_store_verify_work(otpreg_db_t *db, void *data, bool lost)
         }
 
         if (state.ours) {
-            if (state.consumed) {
-                work->outcome = state.proved ? OTPREG_OK
-                                             : OTPREG_ADDRESS_PROVED;
-                return OTPREG_DB_OK;
-            }
-
-            otpreg_store_verify_wrong(work, state.attempts);
+            otpreg_store_verify_ours(work, &state);
             return OTPREG_DB_OK;
         }
     }
@@ -110,11 +106,21 @@ otpreg_store_verify_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     rc = otpreg_store_verify_state(db, work->in, &state);
-    if (rc == OTPREG_DB_OK) {
-        work->outcome = otpreg_store_verify_refused(&state);
+    if (rc != OTPREG_DB_OK) {
+        return rc;
     }
 
-    return rc;
+    if (lost && state.ours) {
+
+        /* the server was still at our first try when we looked */
+
+        otpreg_store_verify_ours(work, &state);
+        return OTPREG_DB_OK;
+    }
+
+    work->outcome = otpreg_store_verify_refused(&state);
+
+    return OTPREG_DB_OK;
 }
 
 
@@ -122,7 +128,7 @@ static otpreg_db_rc_t
 otpreg_store_verify_attempt(otpreg_db_t *db, const otpreg_store_verify_t *in,
     uint64_t *affected, uint64_t *attempts)
 {
-    otpreg_db_param_t  params[8];
+    otpreg_db_param_t  params[9];
 
     params[0] = otpreg_store_id(in->attempt);
     params[1] = otpreg_store_int(in->match);
@@ -132,6 +138,7 @@ otpreg_store_verify_attempt(otpreg_db_t *db, const otpreg_store_verify_t *in,
     params[5] = otpreg_store_id(in->id);
     params[6] = otpreg_store_int(in->purpose);
     params[7] = otpreg_store_int(in->attempts_max);
+    params[8] = otpreg_store_id(in->attempt);
 
     return otpreg_db_exec(db, OTPREG_SQL_VERIFY, params, affected, attempts);
 }
@@ -199,6 +206,25 @@ otpreg_store_verify_state(otpreg_db_t *db, const otpreg_store_verify_t *in,
     state->proved = (columns[5].num != 0);
 
     return OTPREG_DB_OK;
+}
+
+
+/* the attempt was counted, but the answer was lost with the connection */
+
+static void
+otpreg_store_verify_ours(otpreg_store_verify_work_t *work,
+    const otpreg_store_verify_state_t *state)
+{
+    if (!state->consumed) {
+        otpreg_store_verify_wrong(work, state->attempts);
+        return;
+    }
+
+    /* if it was burned, otpreg_store_verify_burn() said why */
+
+    if (state->proved) {
+        work->outcome = OTPREG_OK;
+    }
 }
 
 

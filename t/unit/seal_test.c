@@ -39,6 +39,7 @@ seal_test_ticket(otpreg_ticket_t *ticket, const char *key_name, size_t address)
     ticket->otp.channel = OTPREG_CHANNEL_EMAIL;
     ticket->otp.digits = 6;
     strcpy(ticket->otp.key_name, key_name);
+    memset(ticket->username, 'u', address % (OTPREG_USERNAME_MAX + 1));
     memset(ticket->otp.address, 'a', address);
     ticket->sent_at = 1795382568;
     ticket->expires_at = 1795383168;
@@ -54,6 +55,7 @@ seal_test_equal(const otpreg_ticket_t *a, const otpreg_ticket_t *b)
            && a->otp.digits == b->otp.digits
            && strcmp(a->otp.key_name, b->otp.key_name) == 0
            && strcmp(a->otp.address, b->otp.address) == 0
+           && strcmp(a->username, b->username) == 0
            && a->sent_at == b->sent_at
            && a->expires_at == b->expires_at;
 }
