@@ -185,26 +185,44 @@ ngx_http_otpreg_set_site(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-ngx_http_otpreg_set_mail(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_otpreg_set_couriers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_otpreg_loc_conf_t *olcf = conf;
 
-    ngx_str_t  *value;
+    ngx_str_t    *value, *uri;
+    ngx_uint_t    i;
+    ngx_array_t **couriers;
 
-    if (olcf->mail.data != NULL) {
+    couriers = &olcf->couriers[cmd->offset - 1];
+
+    if (*couriers != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
+    }
+
+    *couriers = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                 sizeof(ngx_str_t));
+    if (*couriers == NULL) {
+        return NGX_CONF_ERROR;
     }
 
     value = cf->args->elts;
 
-    if (value[1].len == 0 || value[1].data[0] != '/') {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid URI \"%V\" of a courier location",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
+    for (i = 1; i < cf->args->nelts; i++) {
 
-    olcf->mail = value[1];
+        if (value[i].len == 0 || value[i].data[0] != '/') {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid URI \"%V\" of a courier location",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        uri = ngx_array_push(*couriers);
+        if (uri == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *uri = value[i];
+    }
 
     return NGX_CONF_OK;
 }

@@ -31,11 +31,23 @@ char *ngx_http_otpreg_set_role(ngx_conf_t *cf,
 char *ngx_http_otpreg_set_database(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_otpreg_set_smtp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_otpreg_set_fields(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_otpreg_set_sms_countries(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_otpreg_set_sms_origin(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_http_otpreg_merge_fields(ngx_http_otpreg_loc_conf_t *conf,
+    ngx_http_otpreg_loc_conf_t *prev);
 
 char *ngx_http_otpreg_set_key_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_otpreg_set_site(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_otpreg_set_mail(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* otpreg_mail and otpreg_sms: cmd->offset is the channel */
+char *ngx_http_otpreg_set_couriers(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 char *ngx_http_otpreg_set_password_length(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_otpreg_set_password_hash(ngx_conf_t *cf, ngx_command_t *cmd,

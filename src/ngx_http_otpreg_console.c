@@ -38,8 +38,11 @@ ngx_http_otpreg_console_handler(ngx_http_request_t *r)
 
     ngx_log_error(NGX_LOG_WARN, log, 0, "otpreg console: To: %s",
                   d->message.otp.address);
-    ngx_log_error(NGX_LOG_WARN, log, 0, "otpreg console: Subject: %V",
-                  &d->subject);
+
+    if (d->subject.len) {
+        ngx_log_error(NGX_LOG_WARN, log, 0, "otpreg console: Subject: %V",
+                      &d->subject);
+    }
 
     ngx_http_otpreg_console_print(log, &d->text);
 

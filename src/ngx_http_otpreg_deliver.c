@@ -15,6 +15,7 @@
 
 #include "ngx_http_otpreg_detached.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_fields.h"
 
 
 /* a delivery is broken off before its lease ends */
@@ -46,12 +47,13 @@ static ngx_int_t ngx_http_otpreg_deliver_answer(ngx_http_request_t *sr,
 static time_t ngx_http_otpreg_deliver_retry_after(ngx_http_request_t *sr);
 static ngx_int_t ngx_http_otpreg_deliver_rendered(
     ngx_http_otpreg_dispatch_t *d);
-static ngx_int_t ngx_http_otpreg_deliver_default(
+static ngx_uint_t ngx_http_otpreg_deliver_another(
     ngx_http_otpreg_dispatch_t *d);
 static ngx_int_t ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
     ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_deliver_done(void *data);
 static void ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d);
+static void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
 static ngx_uint_t ngx_http_otpreg_deliver_is_temporary(ngx_uint_t status);
 static unsigned ngx_http_otpreg_deliver_backoff(unsigned attempts);
 static void ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d);
@@ -188,13 +190,16 @@ ngx_http_otpreg_deliver_wake(ngx_http_request_t *r)
         d->waiting = NULL;
 
         if (d->step == NGX_HTTP_OTPREG_STEP_COURIER
-            || ngx_http_otpreg_deliver_rendered(d) != NGX_OK)
+            ? !ngx_http_otpreg_deliver_another(d)
+            : ngx_http_otpreg_deliver_rendered(d) != NGX_OK)
         {
             ngx_http_otpreg_detached_end(r);
             return;
         }
 
-        d->step++;
+        if (d->step != NGX_HTTP_OTPREG_STEP_COURIER) {
+            d->step++;
+        }
     }
 
     rc = ngx_http_otpreg_deliver_next(r, d);
@@ -221,8 +226,14 @@ ngx_http_otpreg_deliver_next(ngx_http_request_t *r,
 
     for ( /* void */ ; d->step < NGX_HTTP_OTPREG_STEP_COURIER; d->step++) {
 
-        template = (d->step == NGX_HTTP_OTPREG_STEP_TEXT) ? olcf->mail_text
-                                                          : olcf->mail_html;
+        if (d->message.otp.channel == OTPREG_CHANNEL_SMS) {
+            template = (d->step == NGX_HTTP_OTPREG_STEP_TEXT) ? olcf->sms_text
+                                                              : NULL;
+        } else {
+            template = (d->step == NGX_HTTP_OTPREG_STEP_TEXT)
+                       ? olcf->mail_text : olcf->mail_html;
+        }
+
         if (template == NULL) {
             continue;
         }
@@ -370,44 +381,42 @@ ngx_http_otpreg_deliver_rendered(ngx_http_otpreg_dispatch_t *d)
 }
 
 
-/* what is said when no template says it */
+/*
+ * Whether the next courier shall try: the failure was the courier's, not the
+ * message's.
+ */
 
-static ngx_int_t
-ngx_http_otpreg_deliver_default(ngx_http_otpreg_dispatch_t *d)
+static ngx_uint_t
+ngx_http_otpreg_deliver_another(ngx_http_otpreg_dispatch_t *d)
 {
-    static const char  otp[] =
-        "Your verification code is %s." CRLF CRLF
-        "If you did not ask for it, ignore this message. Never tell the code "
-        "to anybody." CRLF;
+    u_char        hex[OTPREG_ID_LEN * 2];
+    ngx_str_t     id, *uri;
+    ngx_array_t  *couriers;
 
-    static const char  taken[] =
-        "Somebody tried to sign up with your address. You have an account "
-        "already, so" CRLF "nothing was changed and there is nothing to do."
-        CRLF;
+    couriers = d->service->conf->couriers[d->message.otp.channel - 1];
 
-    if (d->subject.len == 0) {
-        if (d->code[0] != '\0') {
-            ngx_str_set(&d->subject, "Your verification code");
-
-        } else {
-            ngx_str_set(&d->subject, "You have an account already");
-        }
+    if (d->courier + 1 == couriers->nelts
+        || (!ngx_http_otpreg_deliver_is_temporary(d->status)
+            && d->status != 401 && d->status != 402 && d->status != 403))
+    {
+        return 0;
     }
 
-    if (d->text.len != 0) {
-        return NGX_OK;
-    }
+    ngx_http_otpreg_deliver_reason(d);
 
-    d->text.data = ngx_pnalloc(d->pool, ngx_max(sizeof(otp), sizeof(taken))
-                                        + OTPREG_CODE_DIGITS_MAX);
-    if (d->text.data == NULL) {
-        return NGX_ERROR;
-    }
+    uri = couriers->elts;
+    id.data = hex;
+    id.len = sizeof(hex);
+    ngx_hex_dump(hex, d->message.id, OTPREG_ID_LEN);
 
-    d->text.len = ngx_sprintf(d->text.data, d->code[0] ? otp : taken, d->code)
-                  - d->text.data;
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "otpreg: message %V not sent by %V: %s; %V is next",
+                  &id, &uri[d->courier], d->reason, &uri[d->courier + 1]);
 
-    return NGX_OK;
+    d->reason[0] = '\0';
+    d->courier++;
+
+    return 1;
 }
 
 
@@ -418,14 +427,28 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
     char                    *json;
     u_char                   id[OTPREG_ID_LEN * 2];
     ngx_int_t                rc;
-    ngx_str_t                body;
+    ngx_str_t                body, *uri;
+    ngx_array_t             *couriers;
+    const char              *channel;
     otpreg_message_member_t  members[8];
 
-    if (ngx_http_otpreg_deliver_default(d) != NGX_OK) {
-        return NGX_ERROR;
+    channel = ngx_http_otpreg_channel_name(d->message.otp.channel);
+
+    if (d->step != NGX_HTTP_OTPREG_STEP_COURIER || d->courier == 0) {
+
+        rc = (d->message.otp.channel == OTPREG_CHANNEL_SMS)
+             ? ngx_http_otpreg_text_sms(d)
+             : ngx_http_otpreg_text_mail(d);
+
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     d->step = NGX_HTTP_OTPREG_STEP_COURIER;
+
+    couriers = d->service->conf->couriers[d->message.otp.channel - 1];
+    uri = couriers->elts;
 
     ngx_hex_dump(id, d->message.id, OTPREG_ID_LEN);
 
@@ -435,7 +458,7 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
     members[i].value.len = size
 
     ngx_http_otpreg_member(0, "message_id", id, sizeof(id));
-    ngx_http_otpreg_member(1, "channel", "email", 5);
+    ngx_http_otpreg_member(1, "channel", channel, ngx_strlen(channel));
     ngx_http_otpreg_member(2, "template", d->message.template,
                            ngx_strlen(d->message.template));
     ngx_http_otpreg_member(3, "to", d->message.otp.address,
@@ -456,7 +479,7 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
 
     body.data = (u_char *) json;
 
-    rc = ngx_http_otpreg_deliver_start(r, d, &d->service->conf->mail, &body);
+    rc = ngx_http_otpreg_deliver_start(r, d, &uri[d->courier], &body);
 
     sodium_memzero(json, body.len);
     free(json);
@@ -493,11 +516,7 @@ ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
         return;
     }
 
-    if (d->reason[0] == '\0') {
-        ngx_snprintf(d->reason, OTPREG_REASON_MAX,
-                     answered ? "the courier answered %ui%Z"
-                              : "broken off%Z", d->status);
-    }
+    ngx_http_otpreg_deliver_reason(d);
 
     if (answered && !d->error
         && !ngx_http_otpreg_deliver_is_temporary(d->status))
@@ -513,6 +532,25 @@ ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
         d->delay_ms = ngx_max(d->delay_ms,
                               ngx_min((ngx_msec_t) d->retry_after * 1000,
                                       NGX_HTTP_OTPREG_RETRY_MAX));
+    }
+}
+
+
+/* unless a courier of ours has told it */
+
+static void
+ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d)
+{
+    if (d->reason[0] != '\0') {
+        return;
+    }
+
+    if (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->answered) {
+        ngx_snprintf(d->reason, OTPREG_REASON_MAX,
+                     "the courier answered %ui%Z", d->status);
+
+    } else {
+        ngx_sprintf(d->reason, "broken off%Z");
     }
 }
 

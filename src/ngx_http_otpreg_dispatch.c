@@ -28,7 +28,7 @@
 /* one look into the outbox */
 
 typedef struct {
-    ngx_http_otpreg_service_t  *service;
+    ngx_http_otpreg_queue_t    *queue;
     ngx_pool_t                 *pool;
     otpreg_store_outbox_t       outbox;
     char                        lease[OTPREG_LEASE_MAX + 1];
@@ -47,11 +47,12 @@ typedef struct {
 
 static void ngx_http_otpreg_dispatch_poll(ngx_event_t *ev);
 static ngx_int_t ngx_http_otpreg_dispatch_claim(
-    ngx_http_otpreg_service_t *service);
+    ngx_http_otpreg_queue_t *queue);
 static void ngx_http_otpreg_dispatch_claim_work(void *data);
 static void ngx_http_otpreg_dispatch_claimed(void *data);
-static void ngx_http_otpreg_dispatch_again(ngx_http_otpreg_service_t *service,
+static void ngx_http_otpreg_dispatch_again(ngx_http_otpreg_queue_t *queue,
     ngx_msec_t time);
+static void ngx_http_otpreg_dispatch_leave(ngx_http_otpreg_queue_t *queue);
 
 static void ngx_http_otpreg_dispatch_finish_later(
     ngx_http_otpreg_dispatch_t *d, ngx_msec_t time);
@@ -64,7 +65,8 @@ ngx_int_t
 ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
     ngx_http_otpreg_main_conf_t *omcf)
 {
-    ngx_uint_t                   i;
+    ngx_uint_t                   i, k;
+    ngx_http_otpreg_queue_t     *queue;
     ngx_http_otpreg_service_t  **service;
 
     if (ngx_http_otpreg_detached_init(cycle) != NGX_OK) {
@@ -77,12 +79,23 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
 
     for (i = 0; i < omcf->services.nelts; i++) {
 
-        service[i]->poll.handler = ngx_http_otpreg_dispatch_poll;
-        service[i]->poll.data = service[i];
-        service[i]->poll.log = cycle->log;
-        service[i]->poll.cancelable = 1;
+        for (k = 0; k < NGX_HTTP_OTPREG_CHANNELS; k++) {
 
-        ngx_add_timer(&service[i]->poll, 1);
+            if (service[i]->conf->couriers[k] == NULL) {
+                continue;
+            }
+
+            queue = &service[i]->queues[k];
+
+            queue->service = service[i];
+            queue->channel = k + 1;
+            queue->poll.handler = ngx_http_otpreg_dispatch_poll;
+            queue->poll.data = queue;
+            queue->poll.log = cycle->log;
+            queue->poll.cancelable = 1;
+
+            ngx_add_timer(&queue->poll, 1);
+        }
     }
 
     return NGX_OK;
@@ -91,17 +104,21 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
 
 void
 ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
-    otpreg_store_outbox_t *outbox, char *lease)
+    otpreg_channel_t channel, otpreg_store_outbox_t *outbox, char *lease)
 {
+    ngx_http_otpreg_queue_t  *queue;
+
+    queue = ngx_http_otpreg_service_queue(service, channel);
+
     outbox->site = (char *) service->conf->site.data;
     outbox->lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
     outbox->lease = NULL;
 
-    if (ngx_exiting || service->in_flight >= NGX_HTTP_OTPREG_IN_FLIGHT) {
+    if (ngx_exiting || queue->in_flight >= NGX_HTTP_OTPREG_IN_FLIGHT) {
         return;
     }
 
-    service->in_flight++;
+    queue->in_flight++;
 
     ngx_http_otpreg_lease_make(lease);
     outbox->lease = lease;
@@ -110,10 +127,27 @@ ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
 
 void
 ngx_http_otpreg_dispatch_unused(ngx_http_otpreg_service_t *service,
-    const otpreg_store_outbox_t *outbox)
+    otpreg_channel_t channel, const otpreg_store_outbox_t *outbox)
 {
     if (outbox->lease != NULL) {
-        service->in_flight--;
+        ngx_http_otpreg_dispatch_leave(
+                            ngx_http_otpreg_service_queue(service, channel));
+    }
+}
+
+
+/* a place is free */
+
+static void
+ngx_http_otpreg_dispatch_leave(ngx_http_otpreg_queue_t *queue)
+{
+    queue->in_flight--;
+
+    if (queue->more && !queue->polling && !ngx_exiting
+        && queue->in_flight <= NGX_HTTP_OTPREG_IN_FLIGHT / 2)
+    {
+        queue->more = 0;
+        ngx_add_timer(&queue->poll, 1);
     }
 }
 
@@ -151,28 +185,31 @@ ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
 static void
 ngx_http_otpreg_dispatch_poll(ngx_event_t *ev)
 {
-    ngx_http_otpreg_service_t  *service;
+    ngx_http_otpreg_queue_t  *queue;
 
-    service = ev->data;
+    queue = ev->data;
 
-    if (ngx_exiting || service->polling) {
+    if (ngx_exiting || queue->polling) {
         return;
     }
 
-    if (service->in_flight >= NGX_HTTP_OTPREG_IN_FLIGHT
-        || ngx_http_otpreg_dispatch_claim(service) != NGX_OK)
+    if (queue->in_flight >= NGX_HTTP_OTPREG_IN_FLIGHT
+        || ngx_http_otpreg_dispatch_claim(queue) != NGX_OK)
     {
-        ngx_http_otpreg_dispatch_again(service, NGX_HTTP_OTPREG_POLL_TIME);
+        ngx_http_otpreg_dispatch_again(queue, NGX_HTTP_OTPREG_POLL_TIME);
     }
 }
 
 
 static ngx_int_t
-ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_service_t *service)
+ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
 {
-    ngx_pool_t              *pool;
-    ngx_http_otpreg_job_t    job;
-    ngx_http_otpreg_poll_t  *poll;
+    ngx_pool_t                 *pool;
+    ngx_http_otpreg_job_t       job;
+    ngx_http_otpreg_poll_t     *poll;
+    ngx_http_otpreg_service_t  *service;
+
+    service = queue->service;
 
     pool = ngx_create_pool(1024, ngx_cycle->log);
     if (pool == NULL) {
@@ -184,7 +221,7 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_service_t *service)
         goto failed;
     }
 
-    poll->max = NGX_HTTP_OTPREG_IN_FLIGHT - service->in_flight;
+    poll->max = NGX_HTTP_OTPREG_IN_FLIGHT - queue->in_flight;
 
     poll->messages = ngx_pcalloc(pool,
                                  poll->max * sizeof(otpreg_store_message_t));
@@ -192,7 +229,7 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_service_t *service)
         goto failed;
     }
 
-    poll->service = service;
+    poll->queue = queue;
     poll->pool = pool;
     poll->outbox.site = (char *) service->conf->site.data;
     poll->outbox.lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
@@ -215,8 +252,8 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_service_t *service)
         goto failed;
     }
 
-    service->polling = 1;
-    service->in_flight += poll->max;
+    queue->polling = 1;
+    queue->in_flight += poll->max;
 
     return NGX_OK;
 
@@ -235,7 +272,7 @@ ngx_http_otpreg_dispatch_claim_work(void *data)
 
     otpreg_db_conf_t  *database;
 
-    database = poll->service->conf->database;
+    database = poll->queue->service->conf->database;
     poll->outcome = OTPREG_OK;
 
     if (poll->release) {
@@ -247,6 +284,7 @@ ngx_http_otpreg_dispatch_claim_work(void *data)
 
     if (poll->outcome == OTPREG_OK) {
         poll->outcome = otpreg_store_claim(database, &poll->outbox,
+                                           poll->queue->channel,
                                            poll->messages, poll->max,
                                            &poll->n, &poll->expired,
                                            poll->error);
@@ -265,11 +303,15 @@ ngx_http_otpreg_dispatch_claimed(void *data)
     ngx_http_otpreg_poll_t *poll = data;
 
     ngx_uint_t                  i;
+    ngx_http_otpreg_queue_t    *queue;
     ngx_http_otpreg_service_t  *service;
 
-    service = poll->service;
-    service->polling = 0;
-    service->in_flight -= poll->max - poll->n;
+    queue = poll->queue;
+    service = queue->service;
+
+    queue->polling = 0;
+    queue->more = (poll->n && poll->n == poll->max);
+    queue->in_flight -= poll->max - poll->n;
 
     ngx_http_otpreg_dispatch_database(service, poll->outcome, poll->error);
 
@@ -297,17 +339,16 @@ ngx_http_otpreg_dispatch_claimed(void *data)
         ngx_http_otpreg_dispatch_send(service, &poll->messages[i]);
     }
 
-    ngx_http_otpreg_dispatch_again(service,
-                                   (poll->n && poll->n == poll->max)
-                                   ? 10 : NGX_HTTP_OTPREG_POLL_TIME);
+    if (!queue->poll.timer_set) {
+        ngx_http_otpreg_dispatch_again(queue, NGX_HTTP_OTPREG_POLL_TIME);
+    }
 
     ngx_destroy_pool(poll->pool);
 }
 
 
 static void
-ngx_http_otpreg_dispatch_again(ngx_http_otpreg_service_t *service,
-    ngx_msec_t time)
+ngx_http_otpreg_dispatch_again(ngx_http_otpreg_queue_t *queue, ngx_msec_t time)
 {
     if (ngx_exiting) {
         return;
@@ -315,7 +356,7 @@ ngx_http_otpreg_dispatch_again(ngx_http_otpreg_service_t *service,
 
     /* workers and nodes that began together shall not stay together */
 
-    ngx_add_timer(&service->poll, time + randombytes_uniform(time / 2 + 1));
+    ngx_add_timer(&queue->poll, time + randombytes_uniform(time / 2 + 1));
 }
 
 
@@ -327,7 +368,8 @@ ngx_http_otpreg_dispatch_send(ngx_http_otpreg_service_t *service,
 
         /* no memory: the lease runs out, and somebody sends it later */
 
-        service->in_flight--;
+        ngx_http_otpreg_dispatch_leave(
+               ngx_http_otpreg_service_queue(service, message->otp.channel));
     }
 }
 
@@ -409,7 +451,8 @@ ngx_http_otpreg_dispatch_finished(void *data)
         return;
     }
 
-    service->in_flight--;
+    ngx_http_otpreg_dispatch_leave(
+            ngx_http_otpreg_service_queue(service, d->message.otp.channel));
 
     ngx_destroy_pool(d->pool);
 }

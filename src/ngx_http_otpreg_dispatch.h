@@ -36,6 +36,7 @@ struct ngx_http_otpreg_dispatch_s {
     ngx_str_t                       html;
 
     ngx_uint_t                      step;
+    ngx_uint_t                      courier;    /* the one that tries */
     ngx_http_request_t             *waiting;    /* the subrequest in flight */
     ngx_uint_t                      status;     /* of the newest subrequest */
     ngx_str_t                       body;       /* of the newest subrequest */
@@ -67,12 +68,12 @@ ngx_int_t ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
  * lease  [out] OTPREG_LEASE_MAX + 1 bytes; must live as long as outbox
  */
 void ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
-    otpreg_store_outbox_t *outbox, char *lease);
+    otpreg_channel_t channel, otpreg_store_outbox_t *outbox, char *lease);
 
 
 /* Take back the place that a lease of _outbox() reserved. */
 void ngx_http_otpreg_dispatch_unused(ngx_http_otpreg_service_t *service,
-    const otpreg_store_outbox_t *outbox);
+    otpreg_channel_t channel, const otpreg_store_outbox_t *outbox);
 
 
 /* Send a message whose lease is held, in the place that was reserved. */
@@ -86,6 +87,14 @@ void ngx_http_otpreg_dispatch_send(ngx_http_otpreg_service_t *service,
  */
 ngx_int_t ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
     const otpreg_store_message_t *message);
+
+
+/*
+ * Complete what the templates have rendered: texts of our own where they said
+ * nothing, and the last line of an SMS.  NGX_OK, or NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_otpreg_text_mail(ngx_http_otpreg_dispatch_t *d);
+ngx_int_t ngx_http_otpreg_text_sms(ngx_http_otpreg_dispatch_t *d);
 
 
 /* Write d->fate to the database, give the place free, destroy d. */

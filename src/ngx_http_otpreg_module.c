@@ -62,6 +62,13 @@ static ngx_http_otpreg_time_bounds_t  ngx_http_otpreg_resend_delay_bounds = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_otpreg_channels[] = {
+    { ngx_string("email"), OTPREG_CHANNEL_EMAIL },
+    { ngx_string("sms"), OTPREG_CHANNEL_SMS },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_command_t  ngx_http_otpreg_commands[] = {
 
     { ngx_string("otpreg_thread_pools"),
@@ -141,11 +148,53 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       0,
       NULL },
 
-    { ngx_string("otpreg_mail"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_otpreg_set_mail,
+    { ngx_string("otpreg_fields"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_otpreg_set_fields,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
+      NULL },
+
+    { ngx_string("otpreg_channel"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, channel),
+      ngx_http_otpreg_channels },
+
+    { ngx_string("otpreg_sms_countries"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_sms_countries,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("otpreg_sms_origin"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_otpreg_set_sms_origin,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("otpreg_mail"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_couriers,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      OTPREG_CHANNEL_EMAIL,
+      NULL },
+
+    { ngx_string("otpreg_sms"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_couriers,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      OTPREG_CHANNEL_SMS,
+      NULL },
+
+    { ngx_string("otpreg_sms_text"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, sms_text),
       NULL },
 
     { ngx_string("otpreg_mail_text"),
@@ -436,7 +485,8 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
      *     olcf->role = NGX_HTTP_OTPREG_NONE;
      *     olcf->handler = NULL;
      *     olcf->page = NULL;
-     *     olcf->site = olcf->mail = { 0, NULL };
+     *     olcf->site = olcf->sms_origin = { 0, NULL };
+     *     olcf->identifiers = { NGX_HTTP_OTPREG_ABSENT };
      *     olcf->service = NULL;
      */
 
@@ -451,6 +501,11 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->login_uri = NGX_CONF_UNSET_PTR;
     olcf->database = NGX_CONF_UNSET_PTR;
     olcf->keys = NGX_CONF_UNSET_PTR;
+    olcf->channel = NGX_CONF_UNSET_UINT;
+    olcf->countries = NGX_CONF_UNSET_PTR;
+    olcf->couriers[OTPREG_CHANNEL_EMAIL - 1] = NGX_CONF_UNSET_PTR;
+    olcf->couriers[OTPREG_CHANNEL_SMS - 1] = NGX_CONF_UNSET_PTR;
+    olcf->sms_text = NGX_CONF_UNSET_PTR;
     olcf->mail_text = NGX_CONF_UNSET_PTR;
     olcf->mail_html = NGX_CONF_UNSET_PTR;
     olcf->code_length = NGX_CONF_UNSET_UINT;
@@ -496,7 +551,16 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->database, prev->database, NULL);
     ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
     ngx_conf_merge_str_value(conf->site, prev->site, "default");
-    ngx_conf_merge_str_value(conf->mail, prev->mail, "");
+    ngx_http_otpreg_merge_fields(conf, prev);
+    ngx_conf_merge_uint_value(conf->channel, prev->channel,
+                              OTPREG_CHANNEL_EMAIL);
+    ngx_conf_merge_ptr_value(conf->countries, prev->countries, NULL);
+    ngx_conf_merge_ptr_value(conf->couriers[OTPREG_CHANNEL_EMAIL - 1],
+                             prev->couriers[OTPREG_CHANNEL_EMAIL - 1], NULL);
+    ngx_conf_merge_ptr_value(conf->couriers[OTPREG_CHANNEL_SMS - 1],
+                             prev->couriers[OTPREG_CHANNEL_SMS - 1], NULL);
+    ngx_conf_merge_ptr_value(conf->sms_text, prev->sms_text, NULL);
+    ngx_conf_merge_str_value(conf->sms_origin, prev->sms_origin, "");
     ngx_conf_merge_ptr_value(conf->mail_text, prev->mail_text, NULL);
     ngx_conf_merge_ptr_value(conf->mail_html, prev->mail_html, NULL);
     ngx_conf_merge_uint_value(conf->code_length, prev->code_length, 6);

@@ -16,6 +16,7 @@
 #include "otpreg_outcome.h"
 #include "otpreg_password.h"
 #include "otpreg_seal.h"
+#include "otpreg_sms.h"
 #include "otpreg_smtp.h"
 #include "otpreg_store.h"
 
@@ -31,12 +32,28 @@
 
 /* the fields that have a message of their own on a page */
 
-#define NGX_HTTP_OTPREG_USERNAME  0
-#define NGX_HTTP_OTPREG_EMAIL     1
-#define NGX_HTTP_OTPREG_PASSWORD  2
-#define NGX_HTTP_OTPREG_CONFIRM   3
-#define NGX_HTTP_OTPREG_OTP       4
-#define NGX_HTTP_OTPREG_FIELDS    5
+#define NGX_HTTP_OTPREG_USERNAME     0
+#define NGX_HTTP_OTPREG_EMAIL        1
+#define NGX_HTTP_OTPREG_PHONE        2
+#define NGX_HTTP_OTPREG_PASSWORD     3
+#define NGX_HTTP_OTPREG_CONFIRM      4
+#define NGX_HTTP_OTPREG_CHANNEL      5
+#define NGX_HTTP_OTPREG_OTP          6
+#define NGX_HTTP_OTPREG_FIELDS       7
+
+/* the first of them identify a user: otpreg_fields says which a form has */
+#define NGX_HTTP_OTPREG_IDENTIFIERS  3
+
+
+typedef enum {
+    NGX_HTTP_OTPREG_ABSENT = 0,
+    NGX_HTTP_OTPREG_OPTIONAL,
+    NGX_HTTP_OTPREG_REQUIRED
+} ngx_http_otpreg_presence_e;
+
+
+/* mail and SMS: a courier, a template and a queue each */
+#define NGX_HTTP_OTPREG_CHANNELS     2
 
 
 /* the cookie outlives the code: an expired one can be sent anew */
@@ -84,9 +101,16 @@ typedef struct {
     otpreg_keys_t              *keys;
     ngx_str_t                   site;
 
-    ngx_str_t                   mail;
+    ngx_http_otpreg_presence_e  identifiers[NGX_HTTP_OTPREG_IDENTIFIERS];
+    ngx_uint_t                  channel;        /* the default */
+    ngx_array_t                *countries;      /* ngx_str_t, NULL: any */
+
+    ngx_array_t                *couriers[NGX_HTTP_OTPREG_CHANNELS];
+                                                /* ngx_str_t, in this order */
     ngx_http_complex_value_t   *mail_text;
     ngx_http_complex_value_t   *mail_html;
+    ngx_http_complex_value_t   *sms_text;
+    ngx_str_t                   sms_origin;
 
     ngx_uint_t                  code_length;    /* digits */
     time_t                      code_lifetime;  /* seconds */
@@ -119,6 +143,8 @@ typedef struct {
     otpreg_outcome_t            fields[NGX_HTTP_OTPREG_FIELDS];
     ngx_str_t                   username;       /* as typed */
     ngx_str_t                   email;          /* as typed */
+    ngx_str_t                   phone;          /* as typed */
+    ngx_uint_t                  channel;        /* as chosen, or 0 */
 
     otpreg_ticket_t             ticket;
     ngx_uint_t                  attempts_left;

@@ -14,6 +14,9 @@
 #include "otpreg_identity.h"
 
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_fields.h"
+#include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_task.h"
@@ -35,6 +38,8 @@ typedef struct {
 } ngx_http_otpreg_signup_t;
 
 
+static void ngx_http_otpreg_register_again(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
 static void ngx_http_otpreg_register_form(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_register_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s);
@@ -51,6 +56,8 @@ static void ngx_http_otpreg_register_wipe(void *data);
 static void ngx_http_otpreg_register_hash(void *data);
 static void ngx_http_otpreg_register_hashed(ngx_http_request_t *r,
     void *data);
+static void ngx_http_otpreg_register_lang(ngx_http_request_t *r,
+    ngx_http_otpreg_loc_conf_t *olcf, char *lang);
 static void ngx_http_otpreg_register_store(void *data);
 static void ngx_http_otpreg_register_settle(void *data);
 static void ngx_http_otpreg_register_stored(ngx_http_request_t *r,
@@ -77,7 +84,37 @@ ngx_http_otpreg_register_handler(ngx_http_request_t *r)
                                          ngx_http_otpreg_register_form);
     }
 
+    ngx_http_otpreg_register_again(r, ctx);
+
     return ngx_http_otpreg_reply(r, ctx);
+}
+
+
+/* who comes back to the form finds in it what this browser has sent before */
+
+static void
+ngx_http_otpreg_register_again(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_str_t  *address;
+
+    ngx_http_otpreg_open_cookie(r, ctx);
+
+    if (!ctx->has_ticket) {
+        return;
+    }
+
+    ctx->has_ticket = 0;                        /* there is no code here */
+
+    ctx->username.data = (u_char *) ctx->ticket.username;
+    ctx->username.len = ngx_strlen(ctx->username.data);
+
+    address = (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS) ? &ctx->phone
+                                                              : &ctx->email;
+    address->data = (u_char *) ctx->ticket.otp.address;
+    address->len = ngx_strlen(address->data);
+
+    ctx->channel = ctx->ticket.otp.channel;
 }
 
 
@@ -128,21 +165,29 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
 {
     ngx_uint_t           i;
     otpreg_form_field_t  fields[] = {
-        { .name = "username" },
-        { .name = "email" },
-        { .name = "password" },
-        { .name = "confirm_password" }
+        [NGX_HTTP_OTPREG_USERNAME] = { .name = "username" },
+        [NGX_HTTP_OTPREG_EMAIL] = { .name = "email" },
+        [NGX_HTTP_OTPREG_PHONE] = { .name = "phone" },
+        [NGX_HTTP_OTPREG_PASSWORD] = { .name = "password" },
+        [NGX_HTTP_OTPREG_CONFIRM] = { .name = "confirm_password" },
+        [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" }
     };
 
-    ctx->outcome = ngx_http_otpreg_parse_form(r, fields, 4);
+    ctx->outcome = ngx_http_otpreg_parse_form(r, fields,
+                                              NGX_HTTP_OTPREG_CHANNEL + 1);
 
     if (ctx->outcome != OTPREG_OK) {
         return NGX_OK;
     }
 
-    if (ngx_http_otpreg_register_keep(r, &ctx->username, &fields[0])
+    if (ngx_http_otpreg_register_keep(r, &ctx->username,
+                                      &fields[NGX_HTTP_OTPREG_USERNAME])
         != NGX_OK
-        || ngx_http_otpreg_register_keep(r, &ctx->email, &fields[1])
+        || ngx_http_otpreg_register_keep(r, &ctx->email,
+                                         &fields[NGX_HTTP_OTPREG_EMAIL])
+           != NGX_OK
+        || ngx_http_otpreg_register_keep(r, &ctx->phone,
+                                         &fields[NGX_HTTP_OTPREG_PHONE])
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -173,16 +218,13 @@ ngx_http_otpreg_register_check(ngx_http_request_t *r,
     otpreg_form_field_t *fields)
 {
     char                        *at;
-    otpreg_str_t                 personal[3], *password, *confirm;
+    otpreg_str_t                 personal[4], *password, *confirm;
     otpreg_password_policy_t     policy;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
-    ctx->fields[NGX_HTTP_OTPREG_USERNAME] =
-                     otpreg_username_parse(fields[0].value, &s->in.username);
-    ctx->fields[NGX_HTTP_OTPREG_EMAIL] =
-                           otpreg_email_parse(fields[1].value, &s->in.email);
+    ngx_http_otpreg_check_identity(r, ctx, fields, &s->in);
 
     at = strchr(s->in.email.key, '@');
 
@@ -192,16 +234,18 @@ ngx_http_otpreg_register_check(ngx_http_request_t *r,
     personal[1].len = ngx_strlen(s->in.email.key);
     personal[2].data = (u_char *) s->in.email.key;
     personal[2].len = at ? (size_t) (at - s->in.email.key) : 0;
+    personal[3].data = (u_char *) s->in.phone.number;
+    personal[3].len = ngx_strlen(s->in.phone.number);
 
     policy.chars_min = olcf->password_min;
     policy.chars_max = olcf->password_max;
     policy.blocklist = olcf->blocklist;
 
-    password = &fields[2].value;
-    confirm = &fields[3].value;
+    password = &fields[NGX_HTTP_OTPREG_PASSWORD].value;
+    confirm = &fields[NGX_HTTP_OTPREG_CONFIRM].value;
 
     ctx->fields[NGX_HTTP_OTPREG_PASSWORD] =
-            otpreg_password_check(*password, &policy, personal, 3,
+            otpreg_password_check(*password, &policy, personal, 4,
                                   &s->password);
 
     if (confirm->len == 0) {
@@ -354,14 +398,17 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     otpreg_id_make(now_ms, otp->id);
     otpreg_id_make(now_ms, s->in.message_id);
     otp->purpose = OTPREG_PURPOSE_SIGNUP;
-    otp->channel = OTPREG_CHANNEL_EMAIL;
     otp->digits = olcf->code_length;
     ngx_memcpy(otp->key_name, olcf->keys->key[0].name, sizeof(otp->key_name));
-    ngx_memcpy(otp->address, s->in.email.address, sizeof(otp->address));
 
     ctx->ticket.otp = *otp;
+    ngx_memcpy(ctx->ticket.username, s->in.username.name,
+               sizeof(ctx->ticket.username));
 
-    ngx_http_otpreg_dispatch_outbox(s->service, &s->in.outbox, s->lease);
+    ngx_http_otpreg_register_lang(r, olcf, s->in.lang);
+
+    ngx_http_otpreg_dispatch_outbox(s->service, otp->channel, &s->in.outbox,
+                                    s->lease);
 
     job.work = ngx_http_otpreg_register_store;
     job.settle = ngx_http_otpreg_register_settle;
@@ -371,9 +418,27 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job);
 
     if (rc != NGX_OK) {
-        ngx_http_otpreg_dispatch_unused(s->service, &s->in.outbox);
+        ngx_http_otpreg_dispatch_unused(s->service, otp->channel,
+                                        &s->in.outbox);
         ngx_http_otpreg_register_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
                                                             : OTPREG_ERROR);
+    }
+}
+
+
+/* the messages of a sign-up are in the language of its form */
+
+static void
+ngx_http_otpreg_register_lang(ngx_http_request_t *r,
+    ngx_http_otpreg_loc_conf_t *olcf, char *lang)
+{
+    const ngx_http_otpreg_language_t  *language;
+
+    language = ngx_http_otpreg_language(r, olcf);
+
+    if (language != NULL) {
+        ngx_cpystrn((u_char *) lang, language->tag.data,
+                    language->tag.len + 1);
     }
 }
 
@@ -400,7 +465,8 @@ ngx_http_otpreg_register_settle(void *data)
         ngx_http_otpreg_dispatch_send(s->service, &s->out.message);
 
     } else {
-        ngx_http_otpreg_dispatch_unused(s->service, &s->in.outbox);
+        ngx_http_otpreg_dispatch_unused(s->service, s->in.otp.channel,
+                                        &s->in.outbox);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_json.h"
 #include "ngx_http_otpreg_outcome.h"
@@ -42,8 +43,10 @@ static ngx_int_t ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
 static const ngx_str_t  ngx_http_otpreg_field_names[] = {
     ngx_string("username"),
     ngx_string("email"),
+    ngx_string("phone"),
     ngx_string("password"),
     ngx_string("confirm_password"),
+    ngx_string("channel"),
     ngx_string("otp")
 };
 
@@ -152,9 +155,10 @@ ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
 
     if (ctx->role != NGX_HTTP_OTPREG_VERIFY) {
         to.data = masked;
-        to.len = otpreg_email_mask(ctx->ticket.otp.address, (char *) masked);
+        to.len = ngx_http_otpreg_mask(&ctx->ticket.otp, masked);
 
-        ngx_http_otpreg_json_text(&json, "channel", "email");
+        ngx_http_otpreg_json_text(&json, "channel",
+                     ngx_http_otpreg_channel_name(ctx->ticket.otp.channel));
         ngx_http_otpreg_json_string(&json, "to", &to);
         ngx_http_otpreg_json_number(&json, "expires_in",
                                     ngx_http_otpreg_expires_in(ctx));
@@ -279,7 +283,11 @@ ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         return ngx_http_otpreg_redirect(r, &uri);
     }
 
-    if (ctx->outcome != OTPREG_OK) {
+    /* a page that was asked for is no error, whatever it has to say */
+
+    if (ctx->outcome != OTPREG_OK
+        && (ctx->outcome != OTPREG_UNDELIVERABLE || ctx->posted))
+    {
         r->err_status = ngx_http_otpreg_outcome_status(ctx->outcome);
     }
 

@@ -19,6 +19,7 @@
 typedef struct {
     ngx_http_otpreg_service_t  *service;
     otpreg_db_conf_t           *database;
+    otpreg_channel_t            channel;
     otpreg_store_resend_t       in;
     char                        lease[OTPREG_LEASE_MAX + 1];
     otpreg_store_resent_t       out;
@@ -90,7 +91,8 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job);
 
     if (rc != NGX_OK) {
-        ngx_http_otpreg_dispatch_unused(a->service, &a->in.outbox);
+        ngx_http_otpreg_dispatch_unused(a->service, a->channel,
+                                        &a->in.outbox);
         ctx->outcome = (rc == NGX_BUSY) ? OTPREG_BUSY : OTPREG_ERROR;
         return ngx_http_otpreg_reply(r, ctx);
     }
@@ -129,7 +131,10 @@ ngx_http_otpreg_resend_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     a->in.digits = olcf->code_length;
     a->in.key_name = olcf->keys->key[0].name;
 
-    ngx_http_otpreg_dispatch_outbox(a->service, &a->in.outbox, a->lease);
+    a->channel = ctx->ticket.otp.channel;
+
+    ngx_http_otpreg_dispatch_outbox(a->service, a->channel, &a->in.outbox,
+                                    a->lease);
 
     return a;
 }
@@ -155,7 +160,8 @@ ngx_http_otpreg_resend_settle(void *data)
         ngx_http_otpreg_dispatch_send(a->service, &a->out.queued.message);
 
     } else {
-        ngx_http_otpreg_dispatch_unused(a->service, &a->in.outbox);
+        ngx_http_otpreg_dispatch_unused(a->service, a->channel,
+                                        &a->in.outbox);
     }
 }
 

@@ -31,6 +31,11 @@ static const char *ngx_http_otpreg_service_conflict(
     ngx_http_otpreg_loc_conf_t *a, ngx_http_otpreg_loc_conf_t *b);
 static ngx_uint_t ngx_http_otpreg_same_database(const otpreg_db_conf_t *a,
     const otpreg_db_conf_t *b);
+static ngx_uint_t ngx_http_otpreg_same_couriers(
+    ngx_http_otpreg_loc_conf_t *a, ngx_http_otpreg_loc_conf_t *b,
+    otpreg_channel_t channel);
+static ngx_uint_t ngx_http_otpreg_same_string(const ngx_str_t *a,
+    const ngx_str_t *b);
 static ngx_uint_t ngx_http_otpreg_same_text(const char *a, const char *b);
 static ngx_uint_t ngx_http_otpreg_same_value(ngx_http_complex_value_t *a,
     ngx_http_complex_value_t *b);
@@ -96,8 +101,16 @@ ngx_http_otpreg_service_check(ngx_conf_t *cf, ngx_http_otpreg_loc_conf_t *olcf)
         return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_key_file");
     }
 
-    if (olcf->mail.len == 0) {
+    if (olcf->couriers[OTPREG_CHANNEL_EMAIL - 1] == NULL
+        && olcf->identifiers[NGX_HTTP_OTPREG_EMAIL] != NGX_HTTP_OTPREG_ABSENT)
+    {
         return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_mail");
+    }
+
+    if (olcf->couriers[OTPREG_CHANNEL_SMS - 1] == NULL
+        && olcf->identifiers[NGX_HTTP_OTPREG_PHONE] != NGX_HTTP_OTPREG_ABSENT)
+    {
+        return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_sms");
     }
 
     if (olcf->password_min > olcf->password_max) {
@@ -236,10 +249,20 @@ ngx_http_otpreg_service_conflict(ngx_http_otpreg_loc_conf_t *a,
         return "otpreg_key_file";
     }
 
-    if (a->mail.len != b->mail.len
-        || ngx_strncmp(a->mail.data, b->mail.data, a->mail.len) != 0)
-    {
+    if (!ngx_http_otpreg_same_couriers(a, b, OTPREG_CHANNEL_EMAIL)) {
         return "otpreg_mail";
+    }
+
+    if (!ngx_http_otpreg_same_couriers(a, b, OTPREG_CHANNEL_SMS)) {
+        return "otpreg_sms";
+    }
+
+    if (!ngx_http_otpreg_same_value(a->sms_text, b->sms_text)) {
+        return "otpreg_sms_text";
+    }
+
+    if (!ngx_http_otpreg_same_string(&a->sms_origin, &b->sms_origin)) {
+        return "otpreg_sms_origin";
     }
 
     if (!ngx_http_otpreg_same_value(a->mail_text, b->mail_text)) {
@@ -282,6 +305,41 @@ ngx_http_otpreg_same_database(const otpreg_db_conf_t *a,
 
 
 static ngx_uint_t
+ngx_http_otpreg_same_couriers(ngx_http_otpreg_loc_conf_t *a,
+    ngx_http_otpreg_loc_conf_t *b, otpreg_channel_t channel)
+{
+    ngx_str_t    *one, *two;
+    ngx_uint_t    i;
+    ngx_array_t  *x, *y;
+
+    x = a->couriers[channel - 1];
+    y = b->couriers[channel - 1];
+
+    if (x == NULL || y == NULL || x->nelts != y->nelts) {
+        return x == y;
+    }
+
+    one = x->elts;
+    two = y->elts;
+
+    for (i = 0; i < x->nelts; i++) {
+        if (!ngx_http_otpreg_same_string(&one[i], &two[i])) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_same_string(const ngx_str_t *a, const ngx_str_t *b)
+{
+    return a->len == b->len && ngx_strncmp(a->data, b->data, a->len) == 0;
+}
+
+
+static ngx_uint_t
 ngx_http_otpreg_same_text(const char *a, const char *b)
 {
     if (a == NULL || b == NULL) {
@@ -300,6 +358,5 @@ ngx_http_otpreg_same_value(ngx_http_complex_value_t *a,
         return a == b;
     }
 
-    return a->value.len == b->value.len
-           && ngx_strncmp(a->value.data, b->value.data, a->value.len) == 0;
+    return ngx_http_otpreg_same_string(&a->value, &b->value);
 }

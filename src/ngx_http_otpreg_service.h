@@ -18,6 +18,18 @@
  */
 
 
+/* the messages of one channel: a slow one does not delay the other */
+
+typedef struct {
+    ngx_http_otpreg_service_t      *service;
+    otpreg_channel_t                channel;
+    ngx_event_t                     poll;
+    ngx_uint_t                      in_flight;  /* messages being sent */
+    unsigned                        polling:1;
+    unsigned                        more:1;     /* others were waiting */
+} ngx_http_otpreg_queue_t;
+
+
 struct ngx_http_otpreg_service_s {
     ngx_http_otpreg_loc_conf_t     *conf;       /* of the first location */
     ngx_http_conf_ctx_t            *conf_ctx;   /* of its server */
@@ -25,10 +37,8 @@ struct ngx_http_otpreg_service_s {
 
     /* from here on each worker's own, see dispatch */
 
-    ngx_event_t                     poll;
-    ngx_uint_t                      in_flight;  /* messages being sent */
+    ngx_http_otpreg_queue_t         queues[NGX_HTTP_OTPREG_CHANNELS];
     time_t                          purge_at;
-    unsigned                        polling:1;
     unsigned                        released:1;
 
     /* why the database is away, "" when it is not */
@@ -42,6 +52,14 @@ struct ngx_http_otpreg_service_s {
  */
 ngx_int_t ngx_http_otpreg_service_complete(ngx_conf_t *cf,
     ngx_http_otpreg_loc_conf_t *olcf);
+
+
+static ngx_inline ngx_http_otpreg_queue_t *
+ngx_http_otpreg_service_queue(ngx_http_otpreg_service_t *service,
+    otpreg_channel_t channel)
+{
+    return &service->queues[channel - 1];
+}
 
 
 #endif /* _NGX_HTTP_OTPREG_SERVICE_H_INCLUDED_ */

@@ -12,6 +12,7 @@
 #include "otpreg_identity.h"
 
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_outcome.h"
 #include "ngx_http_otpreg_reply.h"
@@ -21,7 +22,8 @@
 
 #define NGX_HTTP_OTPREG_VAR_ERROR         0
 #define NGX_HTTP_OTPREG_VAR_ERROR_CODE    1
-#define NGX_HTTP_OTPREG_VAR_FIELD         2     /* + the field, up to 7 */
+#define NGX_HTTP_OTPREG_VAR_PHONE         2
+#define NGX_HTTP_OTPREG_VAR_CHANNEL       3
 
 #define NGX_HTTP_OTPREG_VAR_USERNAME      8
 #define NGX_HTTP_OTPREG_VAR_EMAIL         9
@@ -37,6 +39,10 @@
 #define NGX_HTTP_OTPREG_VAR_LOGIN_URI     19
 #define NGX_HTTP_OTPREG_VAR_PASSWORD_MIN  20
 #define NGX_HTTP_OTPREG_VAR_PASSWORD_MAX  21
+
+/* + the field */
+#define NGX_HTTP_OTPREG_VAR_FIELD         64
+#define NGX_HTTP_OTPREG_VAR_PRESENCE      80
 
 #define NGX_HTTP_OTPREG_VAR_TO            24
 #define NGX_HTTP_OTPREG_VAR_CODE          25
@@ -63,6 +69,8 @@ typedef struct {
 
 static ngx_int_t ngx_http_otpreg_variable_page(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static void ngx_http_otpreg_variable_channel(ngx_http_otpreg_ctx_t *ctx,
+    ngx_str_t *value);
 static ngx_int_t ngx_http_otpreg_variable_ticket(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, uintptr_t data, ngx_str_t *value);
 static ngx_int_t ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
@@ -97,6 +105,12 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
     { ngx_string("otpreg_error_email"), ngx_http_otpreg_variable_page,
       NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_EMAIL },
 
+    { ngx_string("otpreg_error_phone"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_PHONE },
+
+    { ngx_string("otpreg_error_channel"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_CHANNEL },
+
     { ngx_string("otpreg_error_password"), ngx_http_otpreg_variable_page,
       NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_PASSWORD },
 
@@ -112,6 +126,12 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
 
     { ngx_string("otpreg_email"), ngx_http_otpreg_variable_page,
       NGX_HTTP_OTPREG_VAR_EMAIL },
+
+    { ngx_string("otpreg_phone"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_PHONE },
+
+    { ngx_string("otpreg_channel"), ngx_http_otpreg_variable_page,
+      NGX_HTTP_OTPREG_VAR_CHANNEL },
 
     { ngx_string("otpreg_masked_to"), ngx_http_otpreg_variable_page,
       NGX_HTTP_OTPREG_VAR_MASKED_TO },
@@ -141,6 +161,15 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
 
     { ngx_string("otpreg_login_uri"), ngx_http_otpreg_variable_conf,
       NGX_HTTP_OTPREG_VAR_LOGIN_URI },
+
+    { ngx_string("otpreg_field_username"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_PRESENCE + NGX_HTTP_OTPREG_USERNAME },
+
+    { ngx_string("otpreg_field_email"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_PRESENCE + NGX_HTTP_OTPREG_EMAIL },
+
+    { ngx_string("otpreg_field_phone"), ngx_http_otpreg_variable_conf,
+      NGX_HTTP_OTPREG_VAR_PRESENCE + NGX_HTTP_OTPREG_PHONE },
 
     { ngx_string("otpreg_password_min"), ngx_http_otpreg_variable_conf,
       NGX_HTTP_OTPREG_VAR_PASSWORD_MIN },
@@ -279,8 +308,16 @@ ngx_http_otpreg_variable_page(ngx_http_request_t *r,
         value = ctx->email;
         break;
 
+    case NGX_HTTP_OTPREG_VAR_PHONE:
+        value = ctx->phone;
+        break;
+
+    case NGX_HTTP_OTPREG_VAR_CHANNEL:
+        ngx_http_otpreg_variable_channel(ctx, &value);
+        break;
+
     default:
-        if (data < NGX_HTTP_OTPREG_VAR_FIELD + NGX_HTTP_OTPREG_FIELDS) {
+        if (data >= NGX_HTTP_OTPREG_VAR_FIELD) {
             outcome = ctx->fields[data - NGX_HTTP_OTPREG_VAR_FIELD];
             rc = ngx_http_otpreg_outcome_sentence(r, ctx, outcome, &value);
             break;
@@ -298,6 +335,28 @@ ngx_http_otpreg_variable_page(ngx_http_request_t *r,
 }
 
 
+/* that of the message, of the sign-up, as chosen, or the default */
+
+static void
+ngx_http_otpreg_variable_channel(ngx_http_otpreg_ctx_t *ctx, ngx_str_t *value)
+{
+    otpreg_channel_t  channel;
+
+    if (ctx->dispatch != NULL) {
+        channel = ctx->dispatch->message.otp.channel;
+
+    } else if (ctx->has_ticket) {
+        channel = ctx->ticket.otp.channel;
+
+    } else {
+        channel = ctx->channel ? ctx->channel : ctx->conf->channel;
+    }
+
+    value->data = (u_char *) ngx_http_otpreg_channel_name(channel);
+    value->len = ngx_strlen(value->data);
+}
+
+
 /* what is known by the cookie */
 
 static ngx_int_t
@@ -312,8 +371,7 @@ ngx_http_otpreg_variable_ticket(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-        value->len = otpreg_email_mask(ctx->ticket.otp.address,
-                                       (char *) value->data);
+        value->len = ngx_http_otpreg_mask(&ctx->ticket.otp, value->data);
         return NGX_OK;
 
     case NGX_HTTP_OTPREG_VAR_CODE_LENGTH:
@@ -346,6 +404,12 @@ ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
     ngx_http_complex_value_t    *uri;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
+    static ngx_str_t  presence[] = {
+        ngx_null_string,
+        ngx_string("optional"),
+        ngx_string("required")
+    };
+
     ctx = ngx_http_otpreg_get_ctx(r);
 
     /* a page is in another location than the handler that shows it */
@@ -370,6 +434,13 @@ ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
     case NGX_HTTP_OTPREG_VAR_LOGIN_URI:
         uri = olcf->login_uri;
         break;
+
+    case NGX_HTTP_OTPREG_VAR_PRESENCE + NGX_HTTP_OTPREG_USERNAME:
+    case NGX_HTTP_OTPREG_VAR_PRESENCE + NGX_HTTP_OTPREG_EMAIL:
+    case NGX_HTTP_OTPREG_VAR_PRESENCE + NGX_HTTP_OTPREG_PHONE:
+        value = presence[olcf->identifiers[data
+                                           - NGX_HTTP_OTPREG_VAR_PRESENCE]];
+        return ngx_http_otpreg_variable_set(v, &value);
 
     default:
         rc = ngx_http_otpreg_variable_number(r, &value,

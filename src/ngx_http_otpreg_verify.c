@@ -28,6 +28,23 @@ typedef struct {
 } ngx_http_otpreg_attempt_t;
 
 
+/* a look at what became of the message */
+
+typedef struct {
+    ngx_http_otpreg_service_t  *service;
+    otpreg_db_conf_t           *database;
+    uint8_t                     id[OTPREG_ID_LEN];
+    bool                        failed;
+    otpreg_outcome_t            outcome;
+    char                        error[OTPREG_DB_ERROR_SIZE];
+} ngx_http_otpreg_look_t;
+
+
+static ngx_int_t ngx_http_otpreg_verify_page(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+static void ngx_http_otpreg_verify_look(void *data);
+static void ngx_http_otpreg_verify_settle_look(void *data);
+static void ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data);
 static void ngx_http_otpreg_verify_form(ngx_http_request_t *r);
 static otpreg_outcome_t ngx_http_otpreg_verify_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, bool *match);
@@ -71,9 +88,91 @@ ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
 
     if (!ctx->has_ticket) {
         ctx->outcome = OTPREG_NO_SIGNUP;
+        return ngx_http_otpreg_reply(r, ctx);
     }
 
-    return ngx_http_otpreg_reply(r, ctx);
+    return ngx_http_otpreg_verify_page(r, ctx);
+}
+
+
+/* the page says it when the message could not be delivered */
+
+static ngx_int_t
+ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_int_t                   rc;
+    ngx_http_otpreg_job_t       job;
+    ngx_http_otpreg_look_t     *look;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    look = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_look_t));
+    if (look == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    look->service = ctx->conf->service;
+    look->database = ctx->conf->database;
+    ngx_memcpy(look->id, ctx->ticket.otp.id, OTPREG_ID_LEN);
+
+    ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
+
+    job.work = ngx_http_otpreg_verify_look;
+    job.settle = ngx_http_otpreg_verify_settle_look;
+    job.resume = ngx_http_otpreg_verify_looked;
+    job.data = look;
+
+    if (ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job)
+        != NGX_OK)
+    {
+        /* the page itself needs no database */
+
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
+    r->main->count++;
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_otpreg_verify_look(void *data)
+{
+    ngx_http_otpreg_look_t *look = data;
+
+    look->outcome = otpreg_store_delivery(look->database, look->id,
+                                          &look->failed, look->error);
+}
+
+
+static void
+ngx_http_otpreg_verify_settle_look(void *data)
+{
+    ngx_http_otpreg_look_t *look = data;
+
+    ngx_http_otpreg_dispatch_database(look->service, look->outcome,
+                                      look->error);
+}
+
+
+static void
+ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data)
+{
+    ngx_http_otpreg_look_t *look = data;
+
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (look->failed) {
+        ctx->outcome = OTPREG_UNDELIVERABLE;
+    }
+
+    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
 }
 
 

@@ -70,6 +70,7 @@ CREATE TABLE IF NOT EXISTS otps (
     consumed_at         DATETIME(6) NULL,
     last_attempt        BINARY(16) NULL,
     superseded_by       BINARY(16) NULL,
+    lang                VARCHAR(35) CHARACTER SET ascii NOT NULL DEFAULT '',
     PRIMARY KEY (id),
     KEY otps_user_id (user_id),
     KEY otps_expires_at (expires_at)
@@ -99,7 +100,8 @@ CREATE TABLE IF NOT EXISTS messages (
     failed_at           DATETIME(6) NULL,
     last_error          VARCHAR(160) NULL,
     PRIMARY KEY (id),
-    KEY messages_due (site, due_at),
+    KEY messages_due (site, channel, due_at),
+    KEY messages_otp (otp_id, created_at),
     KEY messages_lease (lease),
     KEY messages_address (address_key, created_at),
     KEY messages_expires_at (expires_at)

@@ -30,7 +30,8 @@ typedef enum {
 
 
 typedef enum {
-    OTPREG_CHANNEL_EMAIL = 1
+    OTPREG_CHANNEL_EMAIL = 1,
+    OTPREG_CHANNEL_SMS = 2
 } otpreg_channel_t;
 
 

@@ -23,10 +23,11 @@
  *
  *     id (16), purpose (1), channel (1), digits (1), sent_at (8),
  *     expires_at (8), name of the OTP's key (16, zero-padded),
+ *     username (150, zero-padded),
  *     address length (1), address (zero-padded to a multiple of 64)
  */
 #define OTPREG_SEAL_CONTEXT      "otpregS1"
-#define OTPREG_SEAL_VERSION      1
+#define OTPREG_SEAL_VERSION      2
 
 #define OTPREG_SEAL_AD_LEN       (1 + OTPREG_KEY_NAME_MAX)
 #define OTPREG_SEAL_HEAD_LEN                                                  \
@@ -35,7 +36,7 @@
 
 #define OTPREG_SEAL_PAD          64
 #define OTPREG_SEAL_FIXED_LEN                                                 \
-    (OTPREG_ID_LEN + 3 + 8 + 8 + OTPREG_KEY_NAME_MAX + 1)
+    (OTPREG_ID_LEN + 3 + 8 + 8 + OTPREG_KEY_NAME_MAX + OTPREG_USERNAME_MAX + 1)
 #define OTPREG_SEAL_PLAIN_MAX    (OTPREG_SEAL_FIXED_LEN + 4 * OTPREG_SEAL_PAD)
 #define OTPREG_SEAL_BINARY_MAX                                                \
     (OTPREG_SEAL_HEAD_LEN + OTPREG_SEAL_PLAIN_MAX + OTPREG_SEAL_TAG_LEN)
@@ -114,6 +115,10 @@ otpreg_seal_pack(const otpreg_ticket_t *ticket,
     memcpy(p, otp->key_name, strnlen(otp->key_name, OTPREG_KEY_NAME_MAX));
     p += OTPREG_KEY_NAME_MAX;
 
+    memcpy(p, ticket->username,
+           strnlen(ticket->username, OTPREG_USERNAME_MAX));
+    p += OTPREG_USERNAME_MAX;
+
     len = strnlen(otp->address, OTPREG_OTP_ADDRESS_MAX);
 
     *p++ = (uint8_t) len;
@@ -155,6 +160,10 @@ otpreg_seal_unpack(const uint8_t *p, size_t len, otpreg_ticket_t *ticket)
     memcpy(otp->key_name, p, strnlen((const char *) p, OTPREG_KEY_NAME_MAX));
     p += OTPREG_KEY_NAME_MAX;
 
+    memcpy(ticket->username, p, strnlen((const char *) p,
+                                        OTPREG_USERNAME_MAX));
+    p += OTPREG_USERNAME_MAX;
+
     address_len = *p++;
 
     if (address_len > OTPREG_OTP_ADDRESS_MAX
@@ -167,7 +176,8 @@ otpreg_seal_unpack(const uint8_t *p, size_t len, otpreg_ticket_t *ticket)
     memcpy(otp->address, p, address_len);
 
     return otp->purpose == OTPREG_PURPOSE_SIGNUP
-           && otp->channel == OTPREG_CHANNEL_EMAIL
+           && (otp->channel == OTPREG_CHANNEL_EMAIL
+               || otp->channel == OTPREG_CHANNEL_SMS)
            && otp->digits >= OTPREG_CODE_DIGITS_MIN
            && otp->digits <= OTPREG_CODE_DIGITS_MAX;
 }

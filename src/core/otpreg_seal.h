@@ -11,13 +11,14 @@
 
 #include <stdbool.h>
 
+#include "otpreg_identity.h"
 #include "otpreg_otp.h"
 
 
 #define OTPREG_KEYS_MAX          16
 
 /* the longest token, with its NUL */
-#define OTPREG_TOKEN_SIZE        640
+#define OTPREG_TOKEN_SIZE        704
 
 
 typedef struct {
@@ -38,6 +39,7 @@ typedef struct {
 
 typedef struct {
     otpreg_otp_t        otp;
+    char                username[OTPREG_USERNAME_MAX + 1];  /* or empty */
     int64_t             sent_at;        /* Unix seconds: the newest send */
     int64_t             expires_at;     /* Unix seconds: of the code */
 } otpreg_ticket_t;

@@ -20,23 +20,24 @@
 X(OTPREG_SQL_SCHEMA_VERSION,                                                  \
   "SELECT MAX(version) FROM otpreg_schema")                                   \
                                                                               \
-/* username_key, email_key */                                                 \
+/* username_key; email_key or NULL, phone_key or NULL: where the code goes */ \
 X(OTPREG_SQL_OWNERS,                                                          \
   "SELECT EXISTS (SELECT 1 FROM users WHERE username_owner = ?),"             \
-  "       EXISTS (SELECT 1 FROM users WHERE email_owner = ?)")                \
+  "       EXISTS (SELECT 1 FROM users WHERE email_owner = ?)"                 \
+  "       OR EXISTS (SELECT 1 FROM users WHERE phone_owner = ?)")             \
                                                                               \
-/* username, username_key, email, email_key, password */                      \
+/* username, username_key, email, email_key, phone, phone_key, password */    \
 X(OTPREG_SQL_USER_INSERT,                                                     \
-  "INSERT INTO users (username, username_key, email, email_key, password,"    \
-  "                   created_at)"                                            \
-  " VALUES (?, ?, ?, ?, ?, NOW(6))")                                          \
+  "INSERT INTO users (username, username_key, email, email_key, phone,"       \
+  "                   phone_key, password, created_at)"                       \
+  " VALUES (?, ?, ?, ?, ?, ?, ?, NOW(6))")                                    \
                                                                               \
 /* id, purpose, user_id, channel, address, address_key, key_name, digits,     \
- * lifetime */                                                                \
+ * lang, lifetime */                                                          \
 X(OTPREG_SQL_OTP_INSERT,                                                      \
   "INSERT INTO otps (id, purpose, user_id, channel, address, address_key,"    \
-  "                  key_name, digits, created_at, sent_at, expires_at)"      \
-  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6),"                          \
+  "                  key_name, digits, lang, created_at, sent_at, expires_at)"\
+  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6),"                       \
   "         NOW(6) + INTERVAL ? SECOND)")                                     \
                                                                               \
 /* id */                                                                      \
@@ -53,8 +54,12 @@ X(OTPREG_SQL_MESSAGE_INSERT,                                                  \
   "         NOW(6) + INTERVAL ? SECOND, ?)")                                  \
                                                                               \
 /* email_key: one sign-up at a time asks whether the owner knows */           \
-X(OTPREG_SQL_OWNER_LOCK,                                                      \
+X(OTPREG_SQL_EMAIL_OWNER_LOCK,                                                \
   "SELECT 1 FROM users WHERE email_owner = ? FOR UPDATE")                     \
+                                                                              \
+/* phone_key */                                                               \
+X(OTPREG_SQL_PHONE_OWNER_LOCK,                                                \
+  "SELECT 1 FROM users WHERE phone_owner = ? FOR UPDATE")                     \
                                                                               \
 /* id */                                                                      \
 X(OTPREG_SQL_MESSAGE_EXISTS,                                                  \
@@ -104,15 +109,16 @@ X(OTPREG_SQL_OTP_LOCK,                                                        \
   "       o.digits, o.attempts < ? AND o.expires_at > NOW(6),"                \
   "       o.consumed_at IS NOT NULL, o.superseded_by,"                        \
   "       TIMESTAMPDIFF(MICROSECOND, o.sent_at, NOW(6)),"                     \
-  "       TIMESTAMPDIFF(SECOND, NOW(6), o.expires_at)"                        \
+  "       TIMESTAMPDIFF(SECOND, NOW(6), o.expires_at), o.lang"                \
   " FROM otps o WHERE o.id = ? AND o.purpose = ? FOR UPDATE")                 \
                                                                               \
-/* address_key, user_id: the user's name, whether the user is proved, and     \
- * whether the address has an owner */                                        \
+/* email_key or NULL, phone_key or NULL, user_id: the user's name, whether the\
+ * user is proved, and whether the address has an owner */                    \
 X(OTPREG_SQL_OTP_USER,                                                        \
   "SELECT u.username, u.email_verified_at IS NOT NULL"                        \
   "       OR u.phone_verified_at IS NOT NULL,"                                \
   "       EXISTS (SELECT 1 FROM users w WHERE w.email_owner = ?)"             \
+  "       OR EXISTS (SELECT 1 FROM users w WHERE w.phone_owner = ?)"          \
   " FROM users u WHERE u.id = ?")                                             \
                                                                               \
 /* id */                                                                      \
@@ -123,26 +129,29 @@ X(OTPREG_SQL_OTP_RESENT,                                                      \
 X(OTPREG_SQL_OTP_SUPERSEDE,                                                   \
   "UPDATE otps SET superseded_by = ? WHERE id = ?")                           \
                                                                               \
-/* site */                                                                    \
+/* site, channel */                                                           \
 X(OTPREG_SQL_EXPIRE,                                                          \
   "UPDATE messages SET due_at = NULL, lease = NULL, failed_at = NOW(6),"      \
   "                    last_error = 'expired'"                                \
-  " WHERE site = ? AND due_at <= NOW(6) AND expires_at <= NOW(6)"             \
+  " WHERE site = ? AND channel = ? AND due_at <= NOW(6)"                      \
+  "   AND expires_at <= NOW(6)"                                               \
   " LIMIT 1000")                                                              \
                                                                               \
-/* lease_time, lease, site, max */                                            \
+/* lease_time, lease, site, channel, max: the newest first, for somebody may  \
+ * still wait for it */                                                       \
 X(OTPREG_SQL_CLAIM,                                                           \
   "UPDATE messages SET due_at = NOW(6) + INTERVAL ? SECOND, lease = ?,"       \
   "                    attempts = attempts + 1"                               \
-  " WHERE site = ? AND due_at <= NOW(6) AND expires_at > NOW(6)"              \
-  " ORDER BY due_at LIMIT ?")                                                 \
+  " WHERE site = ? AND channel = ? AND due_at <= NOW(6)"                      \
+  "   AND expires_at > NOW(6)"                                                \
+  " ORDER BY due_at DESC LIMIT ?")                                            \
                                                                               \
 /* lease */                                                                   \
 X(OTPREG_SQL_CLAIMED,                                                         \
   "SELECT m.id, m.template, m.attempts,"                                      \
   "       TIMESTAMPDIFF(SECOND, NOW(6), m.expires_at),"                       \
   "       o.id, o.purpose, o.channel, o.digits, o.key_name, m.address,"       \
-  "       COALESCE(u.username, ''), o.consumed_at IS NOT NULL"                \
+  "       COALESCE(u.username, ''), o.consumed_at IS NOT NULL, o.lang"        \
   " FROM messages m JOIN otps o ON o.id = m.otp_id"                           \
   "                 LEFT JOIN users u ON u.id = o.user_id"                    \
   " WHERE m.lease = ?")                                                       \
@@ -164,6 +173,11 @@ X(OTPREG_SQL_GIVEN_UP,                                                        \
   "UPDATE messages SET failed_at = NOW(6), due_at = NULL, lease = NULL,"      \
   "                    last_error = ?"                                        \
   " WHERE id = ? AND lease = ?")                                              \
+                                                                              \
+/* otp_id: whether its newest message was given up */                         \
+X(OTPREG_SQL_DELIVERY,                                                        \
+  "SELECT failed_at IS NOT NULL FROM messages WHERE otp_id = ?"               \
+  " ORDER BY created_at DESC LIMIT 1")                                        \
                                                                               \
 /* node prefix, as a LIKE pattern */                                          \
 X(OTPREG_SQL_LEASES,                                                          \

@@ -71,7 +71,9 @@ typedef struct {
 typedef struct {
     otpreg_store_outbox_t       outbox;
     otpreg_username_t           username;
-    otpreg_email_t              email;
+    otpreg_email_t              email;          /* each may be empty */
+    otpreg_phone_t              phone;
+    char                        lang[OTPREG_LANGUAGE_MAX + 1];
     char                        phc[OTPREG_PHC_SIZE];
     otpreg_otp_t                otp;            /* id and all, by the caller */
     uint8_t                     message_id[OTPREG_ID_LEN];
@@ -151,16 +153,17 @@ otpreg_outcome_t otpreg_store_resend(const otpreg_db_conf_t *conf,
 
 
 /*
- * Take up to max due messages under outbox->lease, which must be a new one.
- * Messages that expired are finished first; *expired counts them.
+ * Take up to max due messages of a channel under outbox->lease, which must be
+ * a new one.  Messages that expired are finished first; *expired counts them.
  *
  * n      [out] how many were taken
  *
  * Returns OTPREG_OK, OTPREG_DATABASE_DOWN or OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_claim(const otpreg_db_conf_t *conf,
-    const otpreg_store_outbox_t *outbox, otpreg_store_message_t *messages,
-    unsigned max, unsigned *n, unsigned *expired, char *error);
+    const otpreg_store_outbox_t *outbox, otpreg_channel_t channel,
+    otpreg_store_message_t *messages, unsigned max, unsigned *n,
+    unsigned *expired, char *error);
 
 
 typedef enum {
@@ -179,6 +182,15 @@ typedef enum {
 otpreg_outcome_t otpreg_store_finish(const otpreg_db_conf_t *conf,
     const otpreg_store_message_t *message, otpreg_store_fate_t fate,
     unsigned delay_ms, const char *reason, char *error);
+
+
+/*
+ * Whether the newest message of an OTP was given up.
+ *
+ * failed [out] false when there is none, or it is still on its way
+ */
+otpreg_outcome_t otpreg_store_delivery(const otpreg_db_conf_t *conf,
+    const uint8_t id[OTPREG_ID_LEN], bool *failed, char *error);
 
 
 /*

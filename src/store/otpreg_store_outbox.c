@@ -17,7 +17,14 @@
 
 
 typedef struct {
+    const uint8_t                  *id;
+    bool                            failed;
+} otpreg_store_delivery_work_t;
+
+
+typedef struct {
     const otpreg_store_outbox_t    *outbox;
+    otpreg_channel_t                channel;
     otpreg_store_message_t         *messages;
     unsigned                        max;
     unsigned                        n;
@@ -56,8 +63,9 @@ static otpreg_db_rc_t otpreg_store_purge_work(otpreg_db_t *db, void *data,
 
 otpreg_outcome_t
 otpreg_store_claim(const otpreg_db_conf_t *conf,
-    const otpreg_store_outbox_t *outbox, otpreg_store_message_t *messages,
-    unsigned max, unsigned *n, unsigned *expired, char *error)
+    const otpreg_store_outbox_t *outbox, otpreg_channel_t channel,
+    otpreg_store_message_t *messages, unsigned max, unsigned *n,
+    unsigned *expired, char *error)
 {
     otpreg_outcome_t           outcome;
     otpreg_store_claim_work_t  work;
@@ -65,6 +73,7 @@ otpreg_store_claim(const otpreg_db_conf_t *conf,
     memset(&work, 0, sizeof(otpreg_store_claim_work_t));
 
     work.outbox = outbox;
+    work.channel = channel;
     work.messages = messages;
     work.max = max;
 
@@ -84,7 +93,7 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
 
     uint64_t           affected;
     otpreg_db_rc_t     rc;
-    otpreg_db_param_t  params[4];
+    otpreg_db_param_t  params[5];
 
     /* after a lost connection the lease may have been taken: look first */
 
@@ -96,6 +105,7 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     params[0] = otpreg_store_text(work->outbox->site);
+    params[1] = otpreg_store_int(work->channel);
 
     rc = otpreg_db_exec(db, OTPREG_SQL_EXPIRE, params, &affected, NULL);
     if (rc != OTPREG_DB_OK) {
@@ -107,7 +117,8 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
     params[0] = otpreg_store_int(work->outbox->lease_time);
     params[1] = otpreg_store_text(work->outbox->lease);
     params[2] = otpreg_store_text(work->outbox->site);
-    params[3] = otpreg_store_int(work->max);
+    params[3] = otpreg_store_int(work->channel);
+    params[4] = otpreg_store_int(work->max);
 
     rc = otpreg_db_exec(db, OTPREG_SQL_CLAIM, params, &affected, NULL);
     if (rc != OTPREG_DB_OK || affected == 0) {
@@ -123,7 +134,7 @@ otpreg_store_claimed(otpreg_db_t *db, otpreg_store_claim_work_t *work)
 {
     otpreg_db_rc_t          rc;
     otpreg_db_param_t       lease;
-    otpreg_db_column_t      columns[12];
+    otpreg_db_column_t      columns[13];
     otpreg_store_message_t  m, *out;
 
     char  id[OTPREG_ID_LEN + 1], otp_id[OTPREG_ID_LEN + 1];
@@ -145,8 +156,9 @@ otpreg_store_claimed(otpreg_db_t *db, otpreg_store_claim_work_t *work)
     columns[9] = otpreg_store_out(m.otp.address, sizeof(m.otp.address));
     columns[10] = otpreg_store_out(m.username, sizeof(m.username));
     columns[11] = otpreg_store_out_int();
+    columns[12] = otpreg_store_out(m.lang, sizeof(m.lang));
 
-    rc = otpreg_db_query(db, OTPREG_SQL_CLAIMED, &lease, columns, 12);
+    rc = otpreg_db_query(db, OTPREG_SQL_CLAIMED, &lease, columns, 13);
 
     while (rc == OTPREG_DB_OK && work->n < work->max) {
         out = &work->messages[work->n++];
@@ -162,7 +174,7 @@ otpreg_store_claimed(otpreg_db_t *db, otpreg_store_claim_work_t *work)
         out->obsolete = (columns[11].num != 0);
         snprintf(out->lease, sizeof(out->lease), "%s", work->outbox->lease);
 
-        rc = otpreg_db_next(db, columns, 12);
+        rc = otpreg_db_next(db, columns, 13);
     }
 
     otpreg_db_finish(db);
@@ -345,4 +357,37 @@ otpreg_store_purge_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     return OTPREG_DB_OK;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_delivery_work(otpreg_db_t *db, void *data, bool lost)
+{
+    otpreg_store_delivery_work_t *work = data;
+
+    otpreg_db_param_t  id;
+
+    (void) lost;                                /* it only reads */
+
+    id = otpreg_store_id(work->id);
+
+    return otpreg_store_exists(db, OTPREG_SQL_DELIVERY, &id, &work->failed);
+}
+
+
+otpreg_outcome_t
+otpreg_store_delivery(const otpreg_db_conf_t *conf,
+    const uint8_t id[OTPREG_ID_LEN], bool *failed, char *error)
+{
+    otpreg_outcome_t              outcome;
+    otpreg_store_delivery_work_t  work;
+
+    work.id = id;
+    work.failed = false;
+
+    outcome = otpreg_store_run(conf, otpreg_store_delivery_work, &work, error);
+
+    *failed = (outcome == OTPREG_OK && work.failed);
+
+    return outcome;
 }

@@ -28,6 +28,7 @@ typedef struct {
 typedef struct {
     otpreg_otp_t                    otp;
     char                            address_key[OTPREG_OTP_ADDRESS_MAX + 1];
+    char            lang[OTPREG_LANGUAGE_MAX + 1];
     int64_t                         user_id;        /* 0: a decoy */
     char                            username[OTPREG_USERNAME_MAX + 1];
     bool                            alive;
@@ -209,7 +210,7 @@ otpreg_store_resend_lock(otpreg_db_t *db, const otpreg_store_resend_t *in,
 {
     otpreg_db_rc_t      rc;
     otpreg_db_param_t   params[3];
-    otpreg_db_column_t  columns[11];
+    otpreg_db_column_t  columns[12];
 
     memset(row, 0, sizeof(otpreg_store_resend_row_t));
 
@@ -229,8 +230,9 @@ otpreg_store_resend_lock(otpreg_db_t *db, const otpreg_store_resend_t *in,
     columns[8] = otpreg_store_out(row->successor, sizeof(row->successor));
     columns[9] = otpreg_store_out_int();
     columns[10] = otpreg_store_out_int();
+    columns[11] = otpreg_store_out(row->lang, sizeof(row->lang));
 
-    rc = otpreg_db_query(db, OTPREG_SQL_OTP_LOCK, params, columns, 11);
+    rc = otpreg_db_query(db, OTPREG_SQL_OTP_LOCK, params, columns, 12);
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
@@ -256,11 +258,11 @@ static otpreg_db_rc_t
 otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_resend_row_t *row)
 {
     otpreg_db_rc_t      rc;
-    otpreg_db_param_t   params[2];
+    otpreg_db_param_t   params[3];
     otpreg_db_column_t  columns[3];
 
-    params[0] = otpreg_store_text(row->address_key);
-    params[1] = otpreg_store_int(row->user_id);
+    otpreg_store_address(row->otp.channel, row->address_key, params);
+    params[2] = otpreg_store_int(row->user_id);
 
     columns[0] = otpreg_store_out(row->username, sizeof(row->username));
     columns[1] = otpreg_store_out_int();
@@ -316,6 +318,7 @@ otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
     queue.address_key = row->address_key;
     queue.template = OTPREG_TEMPLATE_OTP;
     queue.username = row->username;
+    queue.lang = row->lang;
     queue.expires_in = row->expires_in;
 
     return otpreg_store_queue(db, &queue, &work->out->queued);
@@ -345,5 +348,6 @@ otpreg_store_resend_renew(otpreg_db_t *db, const otpreg_store_resend_t *in,
     snprintf(row->otp.key_name, sizeof(row->otp.key_name), "%s", in->key_name);
 
     return otpreg_store_otp_insert(db, &row->otp, row->address_key,
-                                   (uint64_t) row->user_id, in->lifetime);
+                                   (uint64_t) row->user_id, row->lang,
+                                   in->lifetime);
 }

@@ -44,6 +44,7 @@ typedef struct {
     const char                     *address_key;
     const char                     *template;
     const char                     *username;
+    const char                     *lang;
     int64_t                         expires_in;     /* seconds */
 } otpreg_store_queue_t;
 
@@ -54,7 +55,20 @@ otpreg_db_rc_t otpreg_store_queue(otpreg_db_t *db,
 /* Write an OTP, inside the caller's transaction; user_id 0 is a decoy's. */
 otpreg_db_rc_t otpreg_store_otp_insert(otpreg_db_t *db,
     const otpreg_otp_t *otp, const char *address_key, uint64_t user_id,
-    unsigned lifetime);
+    const char *lang, unsigned lifetime);
+
+
+/*
+ * The canonical form of an address as two placeholders, for an e-mail address
+ * and for a phone number: the one of the other channel is NULL.
+ */
+void otpreg_store_address(otpreg_channel_t channel, const char *address_key,
+    otpreg_db_param_t params[2]);
+
+
+/* Run a query for one number; *exists: there is one, and it is not 0. */
+otpreg_db_rc_t otpreg_store_exists(otpreg_db_t *db, unsigned sql,
+    const otpreg_db_param_t *params, bool *exists);
 
 
 /* Run a query for one number; *exists: there is one, and it is not 0. */

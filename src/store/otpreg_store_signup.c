@@ -31,7 +31,9 @@ static otpreg_db_rc_t otpreg_store_owners(otpreg_db_t *db,
 static otpreg_db_rc_t otpreg_store_user_insert(otpreg_db_t *db,
     const otpreg_store_signup_t *in, uint64_t *user_id);
 static otpreg_db_rc_t otpreg_store_noticed(otpreg_db_t *db,
-    const char *address_key, bool *noticed);
+    otpreg_channel_t channel, const char *address_key, bool *noticed);
+static const char *otpreg_store_signup_key(const otpreg_store_signup_t *in);
+static otpreg_db_param_t otpreg_store_optional(const char *text);
 
 
 otpreg_outcome_t
@@ -113,6 +115,7 @@ otpreg_store_signup_write(otpreg_db_t *db, otpreg_store_signup_work_t *work)
 {
     bool                          name_taken, decoy, noticed;
     uint64_t                      user_id;
+    const char                   *key;
     otpreg_db_rc_t                rc;
     otpreg_store_queue_t          queue;
     const otpreg_store_signup_t  *in;
@@ -134,13 +137,15 @@ otpreg_store_signup_write(otpreg_db_t *db, otpreg_store_signup_work_t *work)
     user_id = 0;
     noticed = false;
 
-    rc = decoy ? otpreg_store_noticed(db, in->email.key, &noticed)
+    key = otpreg_store_signup_key(in);
+
+    rc = decoy ? otpreg_store_noticed(db, in->otp.channel, key, &noticed)
                : otpreg_store_user_insert(db, in, &user_id);
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
 
-    rc = otpreg_store_otp_insert(db, &in->otp, in->email.key, user_id,
+    rc = otpreg_store_otp_insert(db, &in->otp, key, user_id, in->lang,
                                  in->lifetime);
     if (rc != OTPREG_DB_OK || noticed) {
         return rc;
@@ -149,12 +154,45 @@ otpreg_store_signup_write(otpreg_db_t *db, otpreg_store_signup_work_t *work)
     queue.outbox = &in->outbox;
     queue.id = in->message_id;
     queue.otp = &in->otp;
-    queue.address_key = in->email.key;
+    queue.address_key = key;
     queue.template = decoy ? OTPREG_TEMPLATE_TAKEN : OTPREG_TEMPLATE_OTP;
     queue.username = decoy ? "" : in->username.name;
+    queue.lang = in->lang;
     queue.expires_in = decoy ? OTPREG_STORE_NOTICE_TIME : in->lifetime;
 
     return otpreg_store_queue(db, &queue, work->out);
+}
+
+
+/* the canonical form of the address that the code goes to */
+
+static const char *
+otpreg_store_signup_key(const otpreg_store_signup_t *in)
+{
+    return (in->otp.channel == OTPREG_CHANNEL_SMS) ? in->phone.number
+                                                   : in->email.key;
+}
+
+
+/* what was not given is NULL */
+
+static otpreg_db_param_t
+otpreg_store_optional(const char *text)
+{
+    return otpreg_store_text(text[0] != '\0' ? text : NULL);
+}
+
+
+void
+otpreg_store_address(otpreg_channel_t channel, const char *address_key,
+    otpreg_db_param_t params[2])
+{
+    bool  sms;
+
+    sms = (channel == OTPREG_CHANNEL_SMS);
+
+    params[0] = otpreg_store_text(sms ? NULL : address_key);
+    params[1] = otpreg_store_text(sms ? address_key : NULL);
 }
 
 
@@ -163,11 +201,12 @@ otpreg_store_owners(otpreg_db_t *db, const otpreg_store_signup_t *in,
     bool *name_taken, bool *address_taken)
 {
     otpreg_db_rc_t      rc;
-    otpreg_db_param_t   params[2];
+    otpreg_db_param_t   params[3];
     otpreg_db_column_t  columns[2];
 
-    params[0] = otpreg_store_text(in->username.key);
-    params[1] = otpreg_store_text(in->email.key);
+    params[0] = otpreg_store_optional(in->username.key);
+    otpreg_store_address(in->otp.channel, otpreg_store_signup_key(in),
+                         &params[1]);
 
     columns[0] = otpreg_store_out_int();
     columns[1] = otpreg_store_out_int();
@@ -185,20 +224,23 @@ static otpreg_db_rc_t
 otpreg_store_user_insert(otpreg_db_t *db, const otpreg_store_signup_t *in,
     uint64_t *user_id)
 {
-    otpreg_db_param_t  params[5];
+    otpreg_db_param_t  params[7];
 
-    params[0] = otpreg_store_text(in->username.name);
-    params[1] = otpreg_store_text(in->username.key);
-    params[2] = otpreg_store_text(in->email.address);
-    params[3] = otpreg_store_text(in->email.key);
-    params[4] = otpreg_store_text(in->phc);
+    params[0] = otpreg_store_optional(in->username.name);
+    params[1] = otpreg_store_optional(in->username.key);
+    params[2] = otpreg_store_optional(in->email.address);
+    params[3] = otpreg_store_optional(in->email.key);
+    params[4] = otpreg_store_optional(in->phone.number);
+    params[5] = otpreg_store_optional(in->phone.number);
+    params[6] = otpreg_store_text(in->phc);
 
     return otpreg_db_exec(db, OTPREG_SQL_USER_INSERT, params, NULL, user_id);
 }
 
 
 static otpreg_db_rc_t
-otpreg_store_noticed(otpreg_db_t *db, const char *address_key, bool *noticed)
+otpreg_store_noticed(otpreg_db_t *db, otpreg_channel_t channel,
+    const char *address_key, bool *noticed)
 {
     bool               owned;
     otpreg_db_rc_t     rc;
@@ -207,7 +249,10 @@ otpreg_store_noticed(otpreg_db_t *db, const char *address_key, bool *noticed)
     params[0] = otpreg_store_text(address_key);
     params[1] = otpreg_store_text(OTPREG_TEMPLATE_TAKEN);
 
-    rc = otpreg_store_exists(db, OTPREG_SQL_OWNER_LOCK, params, &owned);
+    rc = otpreg_store_exists(db, (channel == OTPREG_CHANNEL_SMS)
+                                 ? OTPREG_SQL_PHONE_OWNER_LOCK
+                                 : OTPREG_SQL_EMAIL_OWNER_LOCK,
+                             params, &owned);
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
@@ -235,9 +280,10 @@ otpreg_store_exists(otpreg_db_t *db, unsigned sql,
 
 otpreg_db_rc_t
 otpreg_store_otp_insert(otpreg_db_t *db, const otpreg_otp_t *otp,
-    const char *address_key, uint64_t user_id, unsigned lifetime)
+    const char *address_key, uint64_t user_id, const char *lang,
+    unsigned lifetime)
 {
-    otpreg_db_param_t  params[9];
+    otpreg_db_param_t  params[10];
 
     params[0] = otpreg_store_id(otp->id);
     params[1] = otpreg_store_int(otp->purpose);
@@ -248,7 +294,8 @@ otpreg_store_otp_insert(otpreg_db_t *db, const otpreg_otp_t *otp,
     params[5] = otpreg_store_text(address_key);
     params[6] = otpreg_store_text(otp->key_name);
     params[7] = otpreg_store_int(otp->digits);
-    params[8] = otpreg_store_int(lifetime);
+    params[8] = otpreg_store_text(lang);
+    params[9] = otpreg_store_int(lifetime);
 
     return otpreg_db_exec(db, OTPREG_SQL_OTP_INSERT, params, NULL, NULL);
 }
@@ -284,6 +331,7 @@ otpreg_store_queue(otpreg_db_t *db, const otpreg_store_queue_t *in,
     message->otp = *in->otp;
     strncpy(message->template, in->template, OTPREG_TEMPLATE_MAX);
     strncpy(message->username, in->username, OTPREG_USERNAME_MAX);
+    strncpy(message->lang, in->lang, OTPREG_LANGUAGE_MAX);
     strncpy(message->lease, leased ? in->outbox->lease : "", OTPREG_LEASE_MAX);
     message->attempts = 1;
     message->expires_in = in->expires_in;

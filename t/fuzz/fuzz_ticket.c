@@ -50,7 +50,8 @@ fuzz_opened(const otpreg_ticket_t *ticket)
     otpreg_ticket_t  again;
 
     fuzz_check(ticket->otp.purpose == OTPREG_PURPOSE_SIGNUP);
-    fuzz_check(ticket->otp.channel == OTPREG_CHANNEL_EMAIL);
+    fuzz_check(ticket->otp.channel == OTPREG_CHANNEL_EMAIL
+               || ticket->otp.channel == OTPREG_CHANNEL_SMS);
     fuzz_check(ticket->otp.digits >= OTPREG_CODE_DIGITS_MIN
                && ticket->otp.digits <= OTPREG_CODE_DIGITS_MAX);
     fuzz_check(otpreg_keys_find(&fuzz_keys, ticket->otp.key_name) != NULL);

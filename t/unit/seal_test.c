@@ -39,6 +39,7 @@ seal_test_ticket(otpreg_ticket_t *ticket, const char *key_name, size_t address)
     ticket->otp.channel = OTPREG_CHANNEL_EMAIL;
     ticket->otp.digits = 6;
     strcpy(ticket->otp.key_name, key_name);
+    memset(ticket->username, 'u', address % (OTPREG_USERNAME_MAX + 1));
     memset(ticket->otp.address, 'a', address);
     ticket->sent_at = 1795382568;
     ticket->expires_at = 1795383168;
@@ -54,6 +55,7 @@ seal_test_equal(const otpreg_ticket_t *a, const otpreg_ticket_t *b)
            && a->otp.digits == b->otp.digits
            && strcmp(a->otp.key_name, b->otp.key_name) == 0
            && strcmp(a->otp.address, b->otp.address) == 0
+           && strcmp(a->username, b->username) == 0
            && a->sent_at == b->sent_at
            && a->expires_at == b->expires_at;
 }
@@ -231,7 +233,8 @@ seal_test_contents(const otpreg_keys_t *keys)
         { 0, 1, 6, "k0", false },
         { 2, 1, 6, "k0", false },
         { 1, 0, 6, "k0", false },
-        { 1, 2, 6, "k0", false },
+        { 1, 2, 6, "k0", true },
+        { 1, 3, 6, "k0", false },
         { 1, 1, 0, "k0", false },
         { 1, 1, 5, "k0", false },
         { 1, 1, 11, "k0", false },
@@ -293,7 +296,7 @@ seal_test_version(const otpreg_keys_t *keys, uint8_t version)
     sodium_bin2base64(token, sizeof(token), binary, len,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 
-    tap_is(otpreg_ticket_open(keys, tap_str(token), &out), version == 1,
+    tap_is(otpreg_ticket_open(keys, tap_str(token), &out), version == 2,
            "a token of version %u", version);
 }
 
@@ -315,8 +318,8 @@ main(void)
     seal_test_rotation();
     seal_test_contents(&keys);
     seal_test_version(&keys, 0);
-    seal_test_version(&keys, 1);
     seal_test_version(&keys, 2);
+    seal_test_version(&keys, 3);
 
     seal_test_ticket(&ticket, "k0", 15);
     otpreg_ticket_seal(&keys, &ticket, one);

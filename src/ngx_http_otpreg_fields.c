@@ -1,0 +1,367 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_otpreg_conf.h"
+#include "ngx_http_otpreg_fields.h"
+
+
+static otpreg_outcome_t ngx_http_otpreg_check_presence(
+    ngx_http_otpreg_presence_e presence, otpreg_outcome_t outcome);
+static ngx_uint_t ngx_http_otpreg_country_is_allowed(
+    ngx_http_otpreg_loc_conf_t *olcf, const char *number);
+static void ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
+    otpreg_form_field_t *field, otpreg_store_signup_t *in);
+
+
+static const char *const  ngx_http_otpreg_identifiers[] = {
+    "username",
+    "email",
+    "phone"
+};
+
+
+char *
+ngx_http_otpreg_set_fields(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    ngx_str_t                   *value, option;
+    ngx_uint_t                   i, k;
+    ngx_http_otpreg_presence_e  *identifiers;
+
+    identifiers = olcf->identifiers;
+
+    for (k = 0; k < NGX_HTTP_OTPREG_IDENTIFIERS; k++) {
+        if (identifiers[k] != NGX_HTTP_OTPREG_ABSENT) {
+            return "is duplicate";
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        for (k = 0; k < NGX_HTTP_OTPREG_IDENTIFIERS; k++) {
+            if (ngx_http_otpreg_option(&value[i],
+                                       ngx_http_otpreg_identifiers[k],
+                                       &option))
+            {
+                break;
+            }
+        }
+
+        if (k == NGX_HTTP_OTPREG_IDENTIFIERS
+            || identifiers[k] != NGX_HTTP_OTPREG_ABSENT)
+        {
+            return ngx_http_otpreg_invalid(cf, &value[i]);
+        }
+
+        if (ngx_strcmp(option.data, "required") == 0) {
+            identifiers[k] = NGX_HTTP_OTPREG_REQUIRED;
+
+        } else if (ngx_strcmp(option.data, "optional") == 0) {
+            identifiers[k] = NGX_HTTP_OTPREG_OPTIONAL;
+
+        } else {
+            return ngx_http_otpreg_invalid(cf, &value[i]);
+        }
+    }
+
+    if (identifiers[NGX_HTTP_OTPREG_EMAIL] == NGX_HTTP_OTPREG_ABSENT
+        && identifiers[NGX_HTTP_OTPREG_PHONE] == NGX_HTTP_OTPREG_ABSENT)
+    {
+        return "must have \"email\" or \"phone\": a code is sent there";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+void
+ngx_http_otpreg_merge_fields(ngx_http_otpreg_loc_conf_t *conf,
+    ngx_http_otpreg_loc_conf_t *prev)
+{
+    ngx_uint_t  k;
+
+    for (k = 0; k < NGX_HTTP_OTPREG_IDENTIFIERS; k++) {
+        if (conf->identifiers[k] != NGX_HTTP_OTPREG_ABSENT) {
+            return;
+        }
+    }
+
+    ngx_memcpy(conf->identifiers, prev->identifiers,
+               sizeof(conf->identifiers));
+
+    for (k = 0; k < NGX_HTTP_OTPREG_IDENTIFIERS; k++) {
+        if (conf->identifiers[k] != NGX_HTTP_OTPREG_ABSENT) {
+            return;
+        }
+    }
+
+    conf->identifiers[NGX_HTTP_OTPREG_USERNAME] = NGX_HTTP_OTPREG_REQUIRED;
+    conf->identifiers[NGX_HTTP_OTPREG_EMAIL] = NGX_HTTP_OTPREG_REQUIRED;
+}
+
+
+char *
+ngx_http_otpreg_set_sms_countries(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    ngx_str_t   *value, *prefix;
+    ngx_uint_t   i, k;
+
+    if (olcf->countries != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    olcf->countries = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                       sizeof(ngx_str_t));
+    if (olcf->countries == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (value[i].len < 2 || value[i].len > OTPREG_PHONE_MAX
+            || value[i].data[0] != '+' || value[i].data[1] == '0')
+        {
+            return ngx_http_otpreg_invalid(cf, &value[i]);
+        }
+
+        for (k = 1; k < value[i].len; k++) {
+            if (value[i].data[k] < '0' || value[i].data[k] > '9') {
+                return ngx_http_otpreg_invalid(cf, &value[i]);
+            }
+        }
+
+        prefix = ngx_array_push(olcf->countries);
+        if (prefix == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *prefix = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* the host of the domain-bound line: never from a request */
+
+char *
+ngx_http_otpreg_set_sms_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    size_t      i;
+    u_char      ch;
+    ngx_str_t  *value;
+
+    if (olcf->sms_origin.data != NULL) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    for (i = 0; i < value[1].len; i++) {
+        ch = ngx_tolower(value[1].data[i]);
+
+        if ((ch < 'a' || ch > 'z') && (ch < '0' || ch > '9') && ch != '.'
+            && ch != '-')
+        {
+            return ngx_http_otpreg_invalid(cf, &value[1]);
+        }
+
+        value[1].data[i] = ch;
+    }
+
+    if (value[1].len > OTPREG_SMS_HOST_MAX) {
+        return ngx_http_otpreg_invalid(cf, &value[1]);
+    }
+
+    olcf->sms_origin = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+void
+ngx_http_otpreg_check_identity(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *fields,
+    otpreg_store_signup_t *in)
+{
+    ngx_uint_t                         i;
+    otpreg_outcome_t                   outcome[NGX_HTTP_OTPREG_IDENTIFIERS];
+    ngx_http_otpreg_loc_conf_t        *olcf;
+    const ngx_http_otpreg_presence_e  *presence;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+    presence = olcf->identifiers;
+
+    for (i = 0; i < NGX_HTTP_OTPREG_IDENTIFIERS; i++) {
+        if (presence[i] == NGX_HTTP_OTPREG_ABSENT) {
+            fields[i].value.len = 0;
+        }
+    }
+
+    outcome[NGX_HTTP_OTPREG_USERNAME] =
+            otpreg_username_parse(fields[NGX_HTTP_OTPREG_USERNAME].value,
+                                  &in->username);
+    outcome[NGX_HTTP_OTPREG_EMAIL] =
+            otpreg_email_parse(fields[NGX_HTTP_OTPREG_EMAIL].value,
+                               &in->email);
+    outcome[NGX_HTTP_OTPREG_PHONE] =
+            otpreg_phone_parse(fields[NGX_HTTP_OTPREG_PHONE].value,
+                               &in->phone);
+
+    if (outcome[NGX_HTTP_OTPREG_PHONE] == OTPREG_OK
+        && !ngx_http_otpreg_country_is_allowed(olcf, in->phone.number))
+    {
+        outcome[NGX_HTTP_OTPREG_PHONE] = OTPREG_PHONE_COUNTRY;
+    }
+
+    for (i = 0; i < NGX_HTTP_OTPREG_IDENTIFIERS; i++) {
+        ctx->fields[i] = ngx_http_otpreg_check_presence(presence[i],
+                                                        outcome[i]);
+    }
+
+    ngx_http_otpreg_check_channel(ctx, &fields[NGX_HTTP_OTPREG_CHANNEL], in);
+}
+
+
+static otpreg_outcome_t
+ngx_http_otpreg_check_presence(ngx_http_otpreg_presence_e presence,
+    otpreg_outcome_t outcome)
+{
+    if (outcome == OTPREG_REQUIRED && presence != NGX_HTTP_OTPREG_REQUIRED) {
+        return OTPREG_OK;
+    }
+
+    return outcome;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_country_is_allowed(ngx_http_otpreg_loc_conf_t *olcf,
+    const char *number)
+{
+    ngx_str_t   *prefix;
+    ngx_uint_t   i;
+
+    if (olcf->countries == NULL) {
+        return 1;
+    }
+
+    prefix = olcf->countries->elts;
+
+    for (i = 0; i < olcf->countries->nelts; i++) {
+        if (ngx_strncmp(number, prefix[i].data, prefix[i].len) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* where the code goes: as chosen, else the default, else where it can */
+
+static void
+ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
+    otpreg_form_field_t *field, otpreg_store_signup_t *in)
+{
+    ngx_uint_t         chosen, address;
+    otpreg_channel_t   channel;
+
+    chosen = 1;
+
+    if (field->value.len == 0) {
+        chosen = 0;
+        channel = ctx->conf->channel;
+
+    } else if (otpreg_str_equal_nocase(field->value, "email")) {
+        channel = OTPREG_CHANNEL_EMAIL;
+
+    } else if (otpreg_str_equal_nocase(field->value, "sms")) {
+        channel = OTPREG_CHANNEL_SMS;
+
+    } else {
+        ctx->fields[NGX_HTTP_OTPREG_CHANNEL] = OTPREG_CHANNEL_INVALID;
+        return;
+    }
+
+    if (chosen) {
+        ctx->channel = channel;
+
+    } else if (channel == OTPREG_CHANNEL_EMAIL
+               ? in->email.address[0] == '\0' && in->phone.number[0] != '\0'
+               : in->phone.number[0] == '\0' && in->email.address[0] != '\0')
+    {
+        channel = (channel == OTPREG_CHANNEL_EMAIL) ? OTPREG_CHANNEL_SMS
+                                                    : OTPREG_CHANNEL_EMAIL;
+    }
+
+    if (channel == OTPREG_CHANNEL_EMAIL) {
+        address = NGX_HTTP_OTPREG_EMAIL;
+        ngx_memcpy(in->otp.address, in->email.address,
+                   sizeof(in->email.address));
+
+    } else {
+        address = NGX_HTTP_OTPREG_PHONE;
+        ngx_memcpy(in->otp.address, in->phone.number,
+                   sizeof(in->phone.number));
+    }
+
+    in->otp.channel = channel;
+
+    if (in->otp.address[0] != '\0' || ctx->fields[address] != OTPREG_OK) {
+        return;
+    }
+
+    /* nothing to send to: said where it can be mended */
+
+    if (ctx->conf->identifiers[address] == NGX_HTTP_OTPREG_ABSENT) {
+
+        if (chosen) {
+            ctx->fields[NGX_HTTP_OTPREG_CHANNEL] = OTPREG_CHANNEL_INVALID;
+            return;
+        }
+
+        address = (address == NGX_HTTP_OTPREG_EMAIL) ? NGX_HTTP_OTPREG_PHONE
+                                                     : NGX_HTTP_OTPREG_EMAIL;
+
+        if (ctx->fields[address] != OTPREG_OK) {
+            return;
+        }
+    }
+
+    ctx->fields[address] = OTPREG_REQUIRED;
+}
+
+
+size_t
+ngx_http_otpreg_mask(const otpreg_otp_t *otp, u_char *out)
+{
+    return (otp->channel == OTPREG_CHANNEL_SMS)
+           ? otpreg_phone_mask(otp->address, (char *) out)
+           : otpreg_email_mask(otp->address, (char *) out);
+}
+
+
+const char *
+ngx_http_otpreg_channel_name(otpreg_channel_t channel)
+{
+    return (channel == OTPREG_CHANNEL_SMS) ? "sms" : "email";
+}

@@ -1,0 +1,44 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_FIELDS_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_FIELDS_H_INCLUDED_
+
+
+#include "otpreg_form.h"
+
+#include "ngx_http_otpreg_module.h"
+
+
+/*
+ * Which identifiers a form has, and whom it is about.  Thread: event loop.
+ */
+
+
+/*
+ * Check username, email, phone and channel of a form as otpreg_fields and
+ * otpreg_sms_countries say.
+ *
+ * fields   [in]   by NGX_HTTP_OTPREG_USERNAME, _EMAIL, _PHONE and _CHANNEL
+ * in       [out]  username, email, phone, and otp.channel and otp.address: the
+ *                 address that the code goes to
+ *
+ * What is wrong is in ctx->fields.
+ */
+void ngx_http_otpreg_check_identity(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *fields,
+    otpreg_store_signup_t *in);
+
+
+/* The address of a ticket for a page; out is OTPREG_EMAIL_MAX + 4 bytes. */
+size_t ngx_http_otpreg_mask(const otpreg_otp_t *otp, u_char *out);
+
+/* "email" or "sms" */
+const char *ngx_http_otpreg_channel_name(otpreg_channel_t channel);
+
+
+#endif /* _NGX_HTTP_OTPREG_FIELDS_H_INCLUDED_ */
