@@ -28,7 +28,8 @@ help:
 	@echo 'make CC=clang          with another compiler'
 	@echo 'make demo              a sign-up to try, on 127.0.0.1'
 	@echo 'make test              all tests; their parts are'
-	@echo '     check unit unit-asan fuzz-replay unit-smtp flows asan valgrind'
+	@echo '     check unit unit-asan fuzz-replay unit-smtp unit-store'
+	@echo '     flows asan valgrind'
 	@echo 'make fuzz              FUZZ_SECONDS for each target'
 	@echo 'make clean             remove build/'
 	@echo
@@ -142,7 +143,8 @@ include t/unit/smtp.mk
 
 test: packages-test
 	@$(MAKE) --no-print-directory build build/nginx-asan
-	@$(MAKE) --no-print-directory check unit unit-asan fuzz-replay unit-smtp
+	@$(MAKE) --no-print-directory check unit unit-asan fuzz-replay \
+	    unit-smtp unit-store
 	@$(MAKE) --no-print-directory flows
 	@$(MAKE) --no-print-directory asan valgrind
 
