@@ -68,13 +68,9 @@ server {
 EOC
 
 # A page of ours that breaks its own policy: this proves that the browser's
-# complaints are seen.  And the icon every site has.
+# complaints are seen.
 
 my $More_pages = <<'EOC';
-location = /favicon.ico {
-    return 204;
-}
-
 location = /bad-page {
     default_type text/html;
     add_header Content-Security-Policy "default-src 'self'";
@@ -216,8 +212,9 @@ sub whole_sign_up {
     my $code = code_for($address, 10);
     like $browser->text, qr/\Q$masked\E/, 'it says where to look';
     unlike $browser->text, qr/\Q$address\E/, 'not in full';
-    like $browser->text, qr/valid for 10 more minutes/, 'and how long it lives';
-    like $browser->text, qr/Possible in [1-6]?\d seconds\./,
+    like $browser->text, qr/Minutes until it expires: 10/,
+         'and how long it lives';
+    like $browser->text, qr/Seconds to wait: [1-6]?\d/,
          'when one may ask for it again';
     is $browser->enabled($browser->button('Send the code again')),
        $browser->{javascript} ? 0 : 1, 'scripts keep that button disabled';
@@ -234,7 +231,7 @@ sub whole_sign_up {
         is $browser->attribute($field, 'aria-invalid'), 'true', 'is invalid';
         like join('|', $browser->described_by($field)),
              qr/^Error:\ Invalid\ OTP\.\ Please\ try\ again\.
-                \ You\ have\ $left\ attempts\ left\.\|/x,
+                \ Attempts\ left:\ $left\|/x,
              'the message beside it and the attempts';
         is $browser->property($field, 'value'), '', 'it is not kept';
         focus_is($browser, 'otp', 'has the focus');
@@ -259,7 +256,8 @@ sub fits {
     cmp_ok $size[0], '<=', 360, 'no scrolling sideways';
 
     my $small = $browser->script(<<'EOC');
-return [...document.querySelectorAll('input, button')].filter((e) =>
+return [...document.querySelectorAll(
+    'input:not([type=radio]), .choice, button')].filter((e) =>
     e.offsetHeight < 40 || parseFloat(getComputedStyle(e).fontSize) < 15)
     .map((e) => e.outerHTML);
 EOC
@@ -380,7 +378,7 @@ in_browser('names, roles and attributes', {}, sub {
     open_form($browser);
     $check->(@fields[0 .. 3]);
     is_deeply [map { $browser->name($_) } $browser->find_all('button')],
-              ['Show password', 'Show password, once more', 'Create account'],
+              ['Show Password', 'Show Password, once more', 'Create account'],
               'names of the buttons';
     is $browser->property($browser->find('html'), 'lang'), 'en', 'a language';
 
@@ -389,7 +387,7 @@ in_browser('names, roles and attributes', {}, sub {
     $browser->click($show);
     is $browser->property($browser->field('Password'), 'type'), 'text',
        'a password can be seen';
-    is $browser->name($show), 'Hide password', 'and hidden again';
+    is $browser->name($show), 'Hide Password', 'and hidden again';
 
     sign_up($browser);
     $check->($fields[4]);

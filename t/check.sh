@@ -30,7 +30,7 @@ grep -nP '[ \t]+$' $texts README.md CHANGES sql/*.sql sql/*/*.sql \
     | check 'space at the end of a line'
 grep -nP '(^|[^:"])//' $sources | grep -vP '"[^"]*//[^"]*"|/\*.*//|^\S+ +\*' \
     | check 'comments that begin with //'
-grep -nwE 'TODO|FIXME|XXX|HACK' $texts conf-examples/*/* README.md \
+grep -rnwE 'TODO|FIXME|XXX|HACK' $texts conf-examples README.md \
     | grep -vE '^t/check.sh|mktemp|XXXX' | check 'left open'
 
 grep -nE '#include *[<"]ngx_' src/core/* src/store/* src/mail/* \
@@ -65,9 +65,9 @@ diff <(tail -n +4 sql/schema.sql) <(cat sql/migrations/*.sql) \
 
 grep -noP '<!--# *echo (?!.*encoding="(entity|none)")[^>]*>' -r conf-examples \
     | check 'SSI echo without encoding='
-grep -nP '<!--# *echo [^>]*encoding="none"' conf-examples/*/*.html \
+grep -rnP --include="*.html" '<!--# *echo [^>]*encoding="none"' conf-examples \
     | check 'SSI echo with encoding="none" in HTML'
-grep -nE "='|https?://[^ \"]*\.(js|css)" conf-examples/*/*.html \
+grep -rnE --include="*.html" "='|https?://[^ \"]*\.(js|css)" conf-examples \
     | check 'single quotes round an attribute, or third parties'
 
 [ $wrong = 0 ] && echo 'check: all is well'

@@ -24,8 +24,8 @@ utf8::upgrade($password);
 
 my $nginx = OtpReg::Nginx->start(<<"END",
 otpreg_mail /courier/mail;
-otpreg_mail_text /mail/\$otpreg_template.txt;
-otpreg_mail_html /mail/\$otpreg_template.html;
+otpreg_mail_text /mail/en/\$otpreg_template.txt;
+otpreg_mail_html /mail/en/\$otpreg_template.html;
 otpreg_resend_delay 0;
 otpreg_password_blocklist $examples/password-blocklist.txt;
 

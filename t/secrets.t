@@ -22,8 +22,8 @@ my $examples = OtpReg::Env::root_dir() . '/conf-examples';
 # ten digits, so that chance does not find one
 
 my $nginx = OtpReg::Nginx->start(default_config() . <<"END",
-otpreg_mail_text /mail/\$otpreg_template.txt;
-otpreg_mail_html /mail/\$otpreg_template.html;
+otpreg_mail_text /mail/en/\$otpreg_template.txt;
+otpreg_mail_html /mail/en/\$otpreg_template.html;
 location /pages/ { root $examples; }
 location /mail/ { internal; root $examples; }
 END

@@ -1,27 +1,34 @@
-// Comfort only: every page works without it.
+// Comfort only: every page works without it.  Its texts are the page's, in the
+// data- attributes of <main>.
 
+const main = document.querySelector('main');
+const text = main.dataset;
 const live = document.createElement('p');
 live.className = 'unseen';
 live.setAttribute('role', 'status');
-document.querySelector('main').append(live);
+main.append(live);
 
 
 // A button beside each password shows and hides it.
 
 for (const input of document.querySelectorAll('input[type=password]')) {
   const button = document.createElement('button');
+  const [label] = input.labels;
 
   const show = (visible) => {
     input.type = visible ? 'text' : 'password';
-    button.textContent = visible ? 'Hide' : 'Show';
-    button.setAttribute('aria-label', `${button.textContent} ${input.labels[0].textContent.toLowerCase()}`);
+    button.textContent = visible ? text.hide : text.show;
   };
 
+  // its name: its own text and that of the field's label
+  label.id = `${input.id}-label`;
+  button.id = `${input.id}-show`;
+  button.setAttribute('aria-labelledby', `${button.id} ${label.id}`);
   button.type = 'button';
   button.setAttribute('aria-controls', input.id);
   button.addEventListener('click', () => {
     show(input.type === 'password');
-    live.textContent = input.type === 'text' ? 'The password is visible.' : 'The password is hidden.';
+    live.textContent = input.type === 'text' ? text.shown : text.hidden;
   });
 
   // A visible password would be kept by the browser as ordinary text.
@@ -37,16 +44,33 @@ for (const input of document.querySelectorAll('input[type=password]')) {
 const otp = document.querySelector('input[data-digits]');
 
 otp?.addEventListener('paste', (event) => {
-  const text = event.clipboardData.getData('text');
+  const pasted = event.clipboardData.getData('text');
   const digits = Number(otp.dataset.digits);
-  const found = text.match(`(?<!\\d)\\d{${digits}}(?!\\d)`)
-    ?? text.match(`(?<!\\d)\\d(?:[\\s\\u2010-\\u2015-]?\\d){${digits - 1}}(?!\\d)`);
+  const found = pasted.match(`(?<!\\d)\\d{${digits}}(?!\\d)`)
+    ?? pasted.match(`(?<!\\d)\\d(?:[\\s\\u2010-\\u2015-]?\\d){${digits - 1}}(?!\\d)`);
 
   if (found) {
     event.preventDefault();
     otp.value = found[0].replace(/\D/g, '');
   }
 });
+
+
+// A browser that can read the code from the text message (WebOTP) asks for leave
+// to do so, and sends it.
+
+if (otp?.dataset.sms && 'OTPCredential' in window) {
+  const waiting = new AbortController();
+
+  otp.form.addEventListener('submit', () => waiting.abort());
+
+  navigator.credentials.get({ otp: { transport: ['sms'] }, signal: waiting.signal })
+    .then((message) => {
+      otp.value = message.code;
+      otp.form.requestSubmit();
+    })
+    .catch(() => {});    // not allowed, no message came, or typed by hand
+}
 
 
 // The code can be sent again after a while: the button waits for it.
@@ -63,14 +87,14 @@ if (seconds > 0) {
     const left = Math.ceil((end - Date.now()) / 1000);
 
     if (left > 0) {
-      wait.textContent = `Possible in ${left} ${left === 1 ? 'second' : 'seconds'}.`;
+      wait.textContent = `${text.wait} ${left}`;
       return;
     }
 
     clearInterval(timer);
     button.disabled = false;
     wait.textContent = '';
-    live.textContent = 'You can have the code sent again now.';
+    live.textContent = text.canResend;
   };
 
   const timer = setInterval(tick, 1000);
