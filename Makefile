@@ -42,7 +42,8 @@ PACKAGES_BUILD = gcc make pkg-config libc6-dev libsodium-dev libmariadb-dev \
 	libcurl4-openssl-dev libjansson-dev libidn2-dev libutf8proc-dev \
 	libpcre2-dev zlib1g-dev libssl-dev
 PACKAGES_NGINX = nginx nginx-dev
-PACKAGES_RUN = mariadb-server-core mariadb-client-core openssl curl
+PACKAGES_RUN = mariadb-server-core mariadb-client-core openssl curl util-linux \
+	procps
 PACKAGES_TEST = perl libtest-base-perl libtest-longstring-perl \
 	liblist-moreutils-perl libhttp-message-perl libipc-run-perl \
 	liburi-perl python3 python3-aiosmtpd chromium chromium-driver \
@@ -134,8 +135,8 @@ PROVE = PATH=$$PATH:/usr/sbin prove $(RUNNER)
 FLOWS = $(sort $(wildcard t/*.t))
 
 # not: what tests the tests, counts memory, or would be much too slow
-FLOWS_ASAN = $(filter-out t/browser.t t/compat.t t/lib.t t/overload.t \
-	t/secrets.t,$(FLOWS))
+FLOWS_ASAN = $(filter-out t/browser.t t/compat.t t/demo.t t/languages.t \
+	t/lib.t t/overload.t t/secrets.t,$(FLOWS))
 FLOWS_VALGRIND = t/flow.t
 
 include t/unit/unit.mk

@@ -2,12 +2,12 @@
 # A sign-up to try: a private MariaDB (unix socket only) and nginx on
 # 127.0.0.1, everything under build/demo; Ctrl-C stops what was started here.
 #
-# Environment: PORT (8080, or the next free one), MODULE.
+# Environment: PORT (8080, or the next free one), MODULE, OTPREG_DEMO_DIR.
 
 set -eu
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-dir=$top/build/demo
+dir=${OTPREG_DEMO_DIR:-$top/build/demo}
 module=${MODULE:-$top/build/ngx_http_otpreg_module.so}
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 
@@ -65,6 +65,10 @@ own=
 [ "$(id -u)" != 0 ] || own=--user=root
 small='--innodb-buffer-pool-size=16M --innodb-log-file-size=16M'
 
+# a demo's database is made anew when the schema is another one
+schema=$(md5sum < "$top/sql/schema.sql")
+[ "$(cat "$dir/db/ready" 2> /dev/null)" = "$schema" ] || rm -f "$dir/db/ready"
+
 if [ ! -f "$dir/db/ready" ]; then
     echo "making a database in build/demo/db"
     rm -rf "$dir/db"
@@ -102,7 +106,7 @@ if [ ! -f "$dir/db/ready" ]; then
             grant select, insert, update, delete on otpreg.*
                 to otpreg@localhost;"
     sql otpreg < "$top/sql/schema.sql"
-    touch "$dir/db/ready"
+    echo "$schema" > "$dir/db/ready"
 fi
 
 [ -f "$dir/keys" ] || echo "k1 $(openssl rand -base64 32)" > "$dir/keys"
@@ -155,7 +159,7 @@ cat << END
 END
 
 child tail -n +1 -F "$dir/error.log" 2> /dev/null 9>&- \
-    > >(sed -un 's/.*otpreg console: /    | /    | \1/p')
+    > >(sed -un 's/.*otpreg console: /    | /p')
 tail_pid=$!
 
 wait $nginx_pid || fail "nginx ended, see $dir/error.log"
