@@ -82,6 +82,10 @@ packages-test: packages-run
 
 build: build/$(MODULE).so
 
+# the module alone, by any compiler, and not installed into build/
+.PHONY: module
+module: $(TREE)/objs/$(MODULE).so
+
 build/$(MODULE).so: FORCE | packages-build
 	@$(MAKE) --no-print-directory $(TREE)/objs/$(MODULE).so
 	@cmp -s $(TREE)/objs/$(MODULE).so $@ \
@@ -144,6 +148,7 @@ include t/unit/smtp.mk
 
 test: packages-test
 	@$(MAKE) --no-print-directory build build/nginx-asan
+	@$(MAKE) --no-print-directory CC=clang module
 	@$(MAKE) --no-print-directory check unit unit-asan fuzz-replay \
 	    unit-smtp unit-store
 	@$(MAKE) --no-print-directory flows
