@@ -228,6 +228,76 @@ ngx_http_otpreg_set_couriers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* "5/h 10/d", or "off" */
+
+char *
+ngx_http_otpreg_set_address_limit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_otpreg_loc_conf_t *olcf = conf;
+
+    u_char                 *p, *last;
+    time_t                  period;
+    ngx_int_t               count;
+    ngx_str_t              *value, unit;
+    ngx_uint_t              i;
+    otpreg_store_limits_t  *limits;
+
+    if (olcf->limits != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    limits = ngx_pcalloc(cf->pool, sizeof(otpreg_store_limits_t));
+    if (limits == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    olcf->limits = limits;
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        return NGX_CONF_OK;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        last = value[i].data + value[i].len;
+        p = ngx_strlchr(value[i].data, last, '/');
+
+        if (p == NULL || limits->n == OTPREG_LIMITS_MAX) {
+            return ngx_http_otpreg_invalid(cf, &value[i]);
+        }
+
+        count = ngx_atoi(value[i].data, p - value[i].data);
+
+        unit.data = p + 1;
+        unit.len = last - unit.data;
+
+        /* "h" is "1h" */
+
+        if (unit.len == 1) {
+            period = (*unit.data == 's') ? 1 : (*unit.data == 'm') ? 60
+                     : (*unit.data == 'h') ? 3600
+                     : (*unit.data == 'd') ? 86400 : 0;
+        } else {
+            period = ngx_parse_time(&unit, 1);
+        }
+
+        if (count < 1 || count > 1000 || period < 1
+            || period > OTPREG_LIMIT_PERIOD_MAX)
+        {
+            return ngx_http_otpreg_invalid(cf, &value[i]);
+        }
+
+        limits->limit[limits->n].count = count;
+        limits->limit[limits->n].period = period;
+        limits->n++;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
 char *
 ngx_http_otpreg_set_password_length(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)

@@ -62,6 +62,13 @@ static ngx_http_otpreg_time_bounds_t  ngx_http_otpreg_resend_delay_bounds = {
 };
 
 
+/* with 5 attempts a code: 50 guesses a day at one address */
+
+static otpreg_store_limits_t  ngx_http_otpreg_address_limit = {
+    2, { { 5, 3600 }, { 10, 86400 } }
+};
+
+
 static ngx_conf_enum_t  ngx_http_otpreg_channels[] = {
     { ngx_string("email"), OTPREG_CHANNEL_EMAIL },
     { ngx_string("sms"), OTPREG_CHANNEL_SMS },
@@ -259,6 +266,13 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_otpreg_loc_conf_t, resend_delay),
       &ngx_http_otpreg_resend_delay_bounds },
+
+    { ngx_string("otpreg_address_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_address_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("otpreg_password_length"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
@@ -512,6 +526,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->code_lifetime = NGX_CONF_UNSET;
     olcf->code_attempts = NGX_CONF_UNSET_UINT;
     olcf->resend_delay = NGX_CONF_UNSET;
+    olcf->limits = NGX_CONF_UNSET_PTR;
     olcf->password_min = NGX_CONF_UNSET_UINT;
     olcf->password_max = NGX_CONF_UNSET_UINT;
     olcf->blocklist = NGX_CONF_UNSET_PTR;
@@ -567,6 +582,8 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_sec_value(conf->code_lifetime, prev->code_lifetime, 600);
     ngx_conf_merge_uint_value(conf->code_attempts, prev->code_attempts, 5);
     ngx_conf_merge_sec_value(conf->resend_delay, prev->resend_delay, 60);
+    ngx_conf_merge_ptr_value(conf->limits, prev->limits,
+                             &ngx_http_otpreg_address_limit);
     ngx_conf_merge_uint_value(conf->password_min, prev->password_min, 15);
     ngx_conf_merge_uint_value(conf->password_max, prev->password_max, 128);
     ngx_conf_merge_ptr_value(conf->blocklist, prev->blocklist, NULL);

@@ -116,6 +116,7 @@ typedef struct {
     time_t                      code_lifetime;  /* seconds */
     ngx_uint_t                  code_attempts;
     time_t                      resend_delay;   /* seconds */
+    otpreg_store_limits_t      *limits;         /* of one address */
 
     ngx_uint_t                  password_min;   /* code points */
     ngx_uint_t                  password_max;

@@ -345,6 +345,7 @@ ngx_http_otpreg_register_signup(ngx_http_request_t *r)
     s->memory = olcf->hash_memory;
     s->operations = olcf->hash_operations;
     s->in.lifetime = olcf->code_lifetime;
+    s->in.limits = olcf->limits;
 
     return s;
 }
@@ -485,6 +486,7 @@ ngx_http_otpreg_register_stored(ngx_http_request_t *r, void *data)
         s->outcome = OTPREG_INVALID_FIELDS;
     }
 
+    ctx->retry_after = s->out.retry_after;
     ctx->ticket.sent_at = ngx_time();
     ctx->ticket.expires_at = ngx_time() + s->in.lifetime;
 

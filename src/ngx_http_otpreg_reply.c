@@ -390,6 +390,7 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
         break;
 
     case OTPREG_RESEND_TOO_SOON:
+    case OTPREG_ADDRESS_LIMIT:
         seconds = ctx->retry_after;
         break;
 

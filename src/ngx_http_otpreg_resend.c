@@ -126,6 +126,7 @@ ngx_http_otpreg_resend_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     otpreg_id_make(now_ms, a->in.message_id);
     a->in.purpose = OTPREG_PURPOSE_SIGNUP;
     a->in.attempts_max = olcf->code_attempts;
+    a->in.limits = olcf->limits;
     a->in.delay = olcf->resend_delay;
     a->in.lifetime = olcf->code_lifetime;
     a->in.digits = olcf->code_length;

@@ -107,6 +107,27 @@ CREATE TABLE IF NOT EXISTS messages (
     KEY messages_expires_at (expires_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
+-- What was sent to an address within two days, and a row for each address that
+-- is locked while they are counted: the limits are exact on all nodes.
+
+CREATE TABLE IF NOT EXISTS budgets (
+    channel             TINYINT UNSIGNED NOT NULL,
+    address_key         VARBINARY(254) NOT NULL,
+    used_at             DATETIME(6) NOT NULL,
+    PRIMARY KEY (channel, address_key),
+    KEY budgets_used_at (used_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+CREATE TABLE IF NOT EXISTS sends (
+    id                  BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+    channel             TINYINT UNSIGNED NOT NULL,
+    address_key         VARBINARY(254) NOT NULL,
+    sent_at             DATETIME(6) NOT NULL,
+    PRIMARY KEY (id),
+    KEY sends_address (channel, address_key, sent_at),
+    KEY sends_sent_at (sent_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
 INSERT INTO otpreg_schema (version, applied_at)
     SELECT 1, UTC_TIMESTAMP(6) FROM DUAL
     WHERE NOT EXISTS (SELECT 1 FROM otpreg_schema s WHERE s.version = 1);

@@ -34,6 +34,7 @@ typedef enum {
     OTPREG_ADDRESS_PROVED,          /* another sign-up proved it first */
     OTPREG_USERNAME_PROVED,         /* another sign-up took the name first */
     OTPREG_RESEND_TOO_SOON,
+    OTPREG_ADDRESS_LIMIT,           /* too many messages to this address */
     OTPREG_UNDELIVERABLE,           /* the message was given up */
 
     /* our side */

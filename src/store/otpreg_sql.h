@@ -53,6 +53,23 @@ X(OTPREG_SQL_MESSAGE_INSERT,                                                  \
   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6) + INTERVAL ? SECOND,"      \
   "         NOW(6) + INTERVAL ? SECOND, ?)")                                  \
                                                                               \
+/* channel, address_key: locks the row */                                     \
+X(OTPREG_SQL_BUDGET_LOCK,                                                     \
+  "INSERT INTO budgets (channel, address_key, used_at)"                       \
+  " VALUES (?, ?, NOW(6)) ON DUPLICATE KEY UPDATE used_at = NOW(6)")          \
+                                                                              \
+/* period, channel, address_key, period: how many, and when one of them is    \
+ * out of the period */                                                       \
+X(OTPREG_SQL_BUDGET_USED,                                                     \
+  "SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(SECOND, NOW(6),"                   \
+  "                 MIN(sent_at) + INTERVAL ? SECOND), 0)"                    \
+  " FROM sends WHERE channel = ? AND address_key = ?"                         \
+  "   AND sent_at > NOW(6) - INTERVAL ? SECOND")                              \
+                                                                              \
+/* channel, address_key */                                                    \
+X(OTPREG_SQL_BUDGET_USE,                                                      \
+  "INSERT INTO sends (channel, address_key, sent_at) VALUES (?, ?, NOW(6))")  \
+                                                                              \
 /* email_key: one sign-up at a time asks whether the owner knows */           \
 X(OTPREG_SQL_EMAIL_OWNER_LOCK,                                                \
   "SELECT 1 FROM users WHERE email_owner = ? FOR UPDATE")                     \
@@ -197,6 +214,12 @@ X(OTPREG_SQL_PURGE_USERS,                                                     \
   "   AND NOT EXISTS (SELECT 1 FROM otps o WHERE o.user_id = users.id"        \
   "                   AND o.expires_at >= NOW(6) - INTERVAL 1 DAY)"           \
   " LIMIT 1000")                                                              \
+                                                                              \
+X(OTPREG_SQL_PURGE_SENDS,                                                     \
+  "DELETE FROM sends WHERE sent_at < NOW(6) - INTERVAL 2 DAY LIMIT 1000")     \
+                                                                              \
+X(OTPREG_SQL_PURGE_BUDGETS,                                                   \
+  "DELETE FROM budgets WHERE used_at < NOW(6) - INTERVAL 2 DAY LIMIT 1000")   \
                                                                               \
 X(OTPREG_SQL_PURGE_MESSAGES,                                                  \
   "DELETE FROM messages WHERE expires_at < NOW(6) - INTERVAL 2 DAY"           \

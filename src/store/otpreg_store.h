@@ -37,6 +37,8 @@
 #define OTPREG_LEASE_MAX         64
 #define OTPREG_TEMPLATE_MAX      16
 #define OTPREG_REASON_MAX        160
+#define OTPREG_LIMITS_MAX        4
+#define OTPREG_LIMIT_PERIOD_MAX  172800     /* what is kept of sends, seconds */
 
 #define OTPREG_TEMPLATE_OTP      "otp"      /* the code */
 #define OTPREG_TEMPLATE_TAKEN    "taken"    /* to the owner of the address */
@@ -66,10 +68,22 @@ typedef struct {
 } otpreg_store_outbox_t;
 
 
+/* how much may be sent to one address; each of them holds */
+
+typedef struct {
+    unsigned            n;              /* of the list; 0: no limits */
+    struct {
+        unsigned        count;
+        unsigned        period;         /* seconds, up to two days */
+    }                   limit[OTPREG_LIMITS_MAX];
+} otpreg_store_limits_t;
+
+
 /* the first of the two: what to write, the second: what became of it */
 
 typedef struct {
     otpreg_store_outbox_t       outbox;
+    const otpreg_store_limits_t *limits;
     otpreg_username_t           username;
     otpreg_email_t              email;          /* each may be empty */
     otpreg_phone_t              phone;
@@ -83,6 +97,7 @@ typedef struct {
 
 typedef struct {
     bool                        send;           /* message is ours to send */
+    int64_t                     retry_after;    /* _ADDRESS_LIMIT: seconds */
     otpreg_store_message_t      message;
 } otpreg_store_queued_t;
 
@@ -91,7 +106,8 @@ typedef struct {
  * Write user, OTP and message in one transaction.  An address that has an
  * owner gets a decoy and, once a day, a message to the owner.
  *
- * Returns OTPREG_OK, OTPREG_USERNAME_TAKEN, OTPREG_DATABASE_DOWN, OTPREG_ERROR.
+ * Returns OTPREG_OK, OTPREG_USERNAME_TAKEN, OTPREG_ADDRESS_LIMIT (nothing is
+ * written), OTPREG_DATABASE_DOWN or OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_signup(const otpreg_db_conf_t *conf,
     const otpreg_store_signup_t *in, otpreg_store_queued_t *out, char *error);
@@ -122,6 +138,7 @@ otpreg_outcome_t otpreg_store_verify(const otpreg_db_conf_t *conf,
 
 typedef struct {
     otpreg_store_outbox_t       outbox;
+    const otpreg_store_limits_t *limits;
     uint8_t                     id[OTPREG_ID_LEN];      /* of the OTP */
     uint8_t                     new_id[OTPREG_ID_LEN];  /* of its successor */
     uint8_t                     message_id[OTPREG_ID_LEN];
@@ -138,7 +155,7 @@ typedef struct {
     otpreg_store_queued_t       queued;
     otpreg_otp_t                otp;            /* the one that now holds */
     int64_t                     expires_in;     /* seconds */
-    int64_t                     retry_after;    /* _RESEND_TOO_SOON: seconds */
+    int64_t                     retry_after;    /* _TOO_SOON, _LIMIT: seconds */
 } otpreg_store_resent_t;
 
 
@@ -146,7 +163,8 @@ typedef struct {
  * Queue the same code again while it lives, else a new OTP for the same user.
  *
  * Returns OTPREG_OK, OTPREG_NO_SIGNUP, OTPREG_CODE_USED,
- * OTPREG_RESEND_TOO_SOON, OTPREG_DATABASE_DOWN or OTPREG_ERROR.
+ * OTPREG_RESEND_TOO_SOON, OTPREG_ADDRESS_LIMIT, OTPREG_DATABASE_DOWN or
+ * OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_resend(const otpreg_db_conf_t *conf,
     const otpreg_store_resend_t *in, otpreg_store_resent_t *out, char *error);

@@ -339,6 +339,8 @@ otpreg_store_purge_work(otpreg_db_t *db, void *data, bool lost)
     otpreg_db_rc_t  rc;
 
     static const unsigned  sql[] = {
+        OTPREG_SQL_PURGE_SENDS,
+        OTPREG_SQL_PURGE_BUDGETS,
         OTPREG_SQL_PURGE_MESSAGES,
         OTPREG_SQL_PURGE_USERS,
         OTPREG_SQL_PURGE_OTPS

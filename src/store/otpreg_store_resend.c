@@ -136,6 +136,18 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
         return OTPREG_DB_OK;
     }
 
+    rc = otpreg_store_budget(db, work->in->limits, row.otp.channel,
+                             row.address_key, &out->retry_after);
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    if (out->retry_after != 0) {
+        work->outcome = OTPREG_ADDRESS_LIMIT;
+        otpreg_db_rollback(db);
+        return OTPREG_DB_OK;
+    }
+
     rc = otpreg_store_resend_write(db, work, &row);
     if (rc != OTPREG_DB_OK) {
         return rc;

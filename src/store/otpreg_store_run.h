@@ -59,6 +59,18 @@ otpreg_db_rc_t otpreg_store_otp_insert(otpreg_db_t *db,
 
 
 /*
+ * Count a message to an address, inside the caller's transaction, before
+ * anything else is written.
+ *
+ * retry_after [out]  0 when it may be sent, else the seconds to wait: then
+ *                    nothing was counted
+ */
+otpreg_db_rc_t otpreg_store_budget(otpreg_db_t *db,
+    const otpreg_store_limits_t *limits, otpreg_channel_t channel,
+    const char *address_key, int64_t *retry_after);
+
+
+/*
  * The canonical form of an address as two placeholders, for an e-mail address
  * and for a phone number: the one of the other channel is NULL.
  */

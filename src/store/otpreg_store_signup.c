@@ -134,10 +134,21 @@ otpreg_store_signup_write(otpreg_db_t *db, otpreg_store_signup_work_t *work)
         return OTPREG_DB_OK;
     }
 
+    key = otpreg_store_signup_key(in);
+
+    rc = otpreg_store_budget(db, in->limits, in->otp.channel, key,
+                             &work->out->retry_after);
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    if (work->out->retry_after != 0) {
+        work->outcome = OTPREG_ADDRESS_LIMIT;
+        return OTPREG_DB_OK;
+    }
+
     user_id = 0;
     noticed = false;
-
-    key = otpreg_store_signup_key(in);
 
     rc = decoy ? otpreg_store_noticed(db, in->otp.channel, key, &noticed)
                : otpreg_store_user_insert(db, in, &user_id);

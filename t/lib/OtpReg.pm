@@ -221,6 +221,7 @@ otpreg_database socket=$ENV{TEST_NGINX_DB_SOCKET} user=$ENV{TEST_NGINX_DB_USER}
                 name=$ENV{TEST_NGINX_DB_NAME};
 otpreg_key_file $ENV{TEST_NGINX_KEY_FILE};
 otpreg_cookie_secure off;
+otpreg_address_limit off;
 EOC
 }
 

@@ -10,7 +10,11 @@ package OtpReg::Provider;
 # provider_behave(@answers)   one answer a request, the last for all others;
 #                       without answers: 200.  An answer is a status or
 #                       { status, headers => {}, body, delay => seconds,
-#                         close => 1 (no answer), reset => 1 }
+#                         close => 1 (no answer), reset => 1,
+#                         size => bytes (instead of body),
+#                         endless => 1 (no Content-Length) }
+# provider_behave_as($host, @answers)   the same for requests with this Host
+#                       only, in the order of these requests
 # provider_requests()   so far, each { method, path, headers (by lower-case
 #                       name), body, json }
 
@@ -18,6 +22,7 @@ use v5.10.1;
 use strict;
 use warnings;
 
+use Fcntl qw(:flock);
 use IO::Socket::INET;
 use JSON::PP ();
 use Socket qw(SOL_SOCKET SO_LINGER);
@@ -26,7 +31,7 @@ use OtpReg::Env qw(test_dir free_port slurp spew at_end stop_process);
 use Exporter 'import';
 
 our @EXPORT = qw(provider_start provider_stop provider_behave
-                 provider_requests);
+                 provider_behave_as provider_requests);
 
 my ($Pid, $Port);
 
@@ -63,7 +68,17 @@ sub provider_stop {
 sub provider_behave {
     my (@answers) = @_;
     @answers = (200) if !@answers;
-    spew(answers_file(), JSON::PP->new->encode([map {
+    write_answers(answers_file(), @answers);
+}
+
+sub provider_behave_as {
+    my ($host, @answers) = @_;
+    write_answers(answers_file() . ".$host", @answers);
+}
+
+sub write_answers {
+    my ($file, @answers) = @_;
+    spew($file, JSON::PP->new->encode([map {
         ref $_ ? $_ : { status => $_ }
     } @answers]));
 }
@@ -102,10 +117,23 @@ sub serve {
 # the answers are used up in the order of connections
 
 sub shift_answer {
-    my $answers = JSON::PP->new->decode(slurp(answers_file()));
+    my $file = shift // answers_file();
+    my $answers = JSON::PP->new->decode(slurp($file));
     my $answer = @$answers > 1 ? shift @$answers : $answers->[0];
-    spew(answers_file(), JSON::PP->new->encode($answers));
+    spew($file, JSON::PP->new->encode($answers));
     return $answer;
+}
+
+# those of a host are used up by many processes
+
+sub host_answer {
+    my ($host) = @_;
+    my $file = answers_file() . ".$host";
+
+    return if $host !~ /^[\w.:-]+$/ || !-f $file;
+    open my $lock, '>>', answers_file() . '.lock' or die "lock: $!\n";
+    flock $lock, LOCK_EX;
+    return shift_answer($file);
 }
 
 sub answer {
@@ -130,16 +158,20 @@ sub answer {
         path => $path, headers => \%headers, body => $body }) . "\n";
     close $out;
 
+    $answer = host_answer($headers{host} // '') // $answer;
+
     sleep $answer->{delay} if $answer->{delay};
     setsockopt $client, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0
         if $answer->{reset};
     return if $answer->{close} || $answer->{reset};
 
-    my $text = $answer->{body} // '{}';
+    my $text = $answer->{size} ? 'x' x $answer->{size}
+               : $answer->{body} // '{}';
     my %more = %{ $answer->{headers} // {} };
     syswrite $client, join "\r\n", "HTTP/1.1 $answer->{status} Answer",
-        'Content-Length: ' . length $text, 'Connection: close',
-        (map { "$_: $more{$_}" } sort keys %more), '', $text;
+        ('Content-Length: ' . length $text) x !$answer->{endless},
+        'Connection: close', (map { "$_: $more{$_}" } sort keys %more), '',
+        $text;
 }
 
 1;

@@ -1,0 +1,83 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include "otpreg_store_run.h"
+
+
+static otpreg_db_rc_t otpreg_store_budget_used(otpreg_db_t *db,
+    const otpreg_db_param_t address[2], unsigned period, int64_t *used,
+    int64_t *wait);
+
+
+otpreg_db_rc_t
+otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
+    otpreg_channel_t channel, const char *address_key, int64_t *retry_after)
+{
+    int64_t            used, wait;
+    unsigned           i;
+    otpreg_db_rc_t     rc;
+    otpreg_db_param_t  address[2];
+
+    *retry_after = 0;
+
+    if (limits == NULL || limits->n == 0) {
+        return OTPREG_DB_OK;
+    }
+
+    address[0] = otpreg_store_int(channel);
+    address[1] = otpreg_store_text(address_key);
+
+    /* all that are about one address go one after the other from here */
+
+    rc = otpreg_db_exec(db, OTPREG_SQL_BUDGET_LOCK, address, NULL, NULL);
+
+    for (i = 0; rc == OTPREG_DB_OK && i < limits->n; i++) {
+
+        rc = otpreg_store_budget_used(db, address, limits->limit[i].period,
+                                      &used, &wait);
+
+        if (rc == OTPREG_DB_OK && used >= limits->limit[i].count
+            && wait >= *retry_after)
+        {
+            *retry_after = (wait > 0) ? wait : 1;
+        }
+    }
+
+    if (rc != OTPREG_DB_OK || *retry_after != 0) {
+        return rc;
+    }
+
+    return otpreg_db_exec(db, OTPREG_SQL_BUDGET_USE, address, NULL, NULL);
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_budget_used(otpreg_db_t *db, const otpreg_db_param_t address[2],
+    unsigned period, int64_t *used, int64_t *wait)
+{
+    otpreg_db_rc_t      rc;
+    otpreg_db_param_t   params[4];
+    otpreg_db_column_t  columns[2];
+
+    params[0] = otpreg_store_int(period);
+    params[1] = address[0];
+    params[2] = address[1];
+    params[3] = otpreg_store_int(period);
+
+    columns[0] = otpreg_store_out_int();
+    columns[1] = otpreg_store_out_int();
+
+    rc = otpreg_db_query(db, OTPREG_SQL_BUDGET_USED, params, columns, 2);
+
+    if (rc == OTPREG_DB_OK) {
+        otpreg_db_finish(db);
+        *used = columns[0].num;
+        *wait = columns[1].num;
+    }
+
+    return rc;
+}
