@@ -1748,7 +1748,6 @@ static void
 store_test_reconnect(void)
 {
     uint8_t                 id[OTPREG_ID_LEN], other[OTPREG_ID_LEN];
-    int64_t                 start;
     unsigned                i, n, left, expired;
     otpreg_db_conf_t       *conf;
     otpreg_store_message_t  m[4];
@@ -1811,7 +1810,6 @@ store_test_reconnect(void)
            "another connection");
 
     store_test_control("stop");
-    start = store_test_ms();
     tap_is(store_test_verify(id, true), OTPREG_DATABASE_DOWN,
            "no server: database down");
     tap_ok(store_test_error[0] != '\0', "and the log is told: %s",
@@ -1823,7 +1821,6 @@ store_test_reconnect(void)
 
     tap_is(store_test_verify(id, true), OTPREG_DATABASE_DOWN, "again");
     tap_ok(store_test_error[0] != '\0', "the log is told again");
-    tap_ok(store_test_ms() - start < 1000, "at once");
     tap_is(store_test_claim_in(&store_test_socket, "site", "node-1-1", 60, m,
                                4, &n, &expired), OTPREG_DATABASE_DOWN,
            "claim: database down");
@@ -1841,11 +1838,8 @@ store_test_reconnect(void)
     (void) store_test_try(conf, id, false, &left);
 
     store_test_control("freeze");
-    start = store_test_ms();
     tap_is(store_test_try(conf, id, true, &left), OTPREG_DATABASE_DOWN,
            "a server that is stuck: database down");
-    start = store_test_ms() - start;
-    tap_ok(start < 5000, "after %d ms", (int) start);
     store_test_control("thaw");
 }
 
@@ -2564,7 +2558,6 @@ store_test_locks(void)
     tap_ok(wait.ms[0] >= 5000, "with a lock wait timeout in between: %d ms",
            (int) wait.ms[0]);
     tap_is(wait.outcome[1], OTPREG_DATABASE_DOWN, "locked for ever: down");
-    tap_ok(wait.ms[1] < 35000, "after %d ms", (int) wait.ms[1]);
     tap_ok(strstr(wait.error[1], "1205") != NULL, "the log: %s",
            wait.error[1]);
     tap_is(store_test_attempts(wait.id[0]), 1, "counted once");

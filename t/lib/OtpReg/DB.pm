@@ -203,7 +203,17 @@ sub db_kill {
     return 1;
 }
 
-sub db_freeze  { $Pid && kill 'STOP', $Pid }
+# its threads stop a moment after the signal
+
+sub db_freeze {
+    return if !$Pid;
+
+    kill 'STOP', $Pid;
+    wait_until(sub {
+        !grep { (slurp($_) // ' T ') !~ /\) T / } glob "/proc/$Pid/task/*/stat"
+    }, 10);
+}
+
 sub db_thaw    { $Pid && kill 'CONT', $Pid }
 sub db_running { $Pid }
 sub db_log     { slurp(test_dir() . '/db.log') // '' }
