@@ -39,6 +39,10 @@ location = /courier/mail {
     internal;
     proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/sink;
     proxy_set_header Idempotency-Key \$otpreg_message_id;
+
+    # a body that nobody reads delays the line in the access log
+    proxy_pass_request_body off;
+    proxy_set_header Content-Length "";
 }
 location = /courier/sms {
     internal;
@@ -146,7 +150,8 @@ note sprintf 'memory of a worker: %.1f MiB before, %.1f MiB after',
      $before / 1024, $peak / 1024;
 note scalar(@twice) . ' messages arrived twice';
 
-cmp_ok $peak - $before, '<', 32 * 1024, 'memory is bounded';
+cmp_ok $peak - $before, '<', 32 * 1024, 'memory is bounded'
+    if !$ENV{ASAN_OPTIONS};             # which frees nothing for a while
 is_deeply [$_->bad_log_lines(qr/signal 9/)], [], 'nothing bad in the log'
     for @nodes;
 
