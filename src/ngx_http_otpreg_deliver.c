@@ -518,9 +518,7 @@ ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
 
     ngx_http_otpreg_deliver_reason(d);
 
-    if (answered && !d->error
-        && !ngx_http_otpreg_deliver_is_temporary(d->status))
-    {
+    if (answered && !ngx_http_otpreg_deliver_is_temporary(d->status)) {
         d->fate = OTPREG_STORE_GIVEN_UP;
         return;
     }

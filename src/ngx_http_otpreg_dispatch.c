@@ -21,6 +21,7 @@
 #define NGX_HTTP_OTPREG_IN_FLIGHT     32
 
 #define NGX_HTTP_OTPREG_POLL_TIME     1000      /* ms, and up to a half more */
+#define NGX_HTTP_OTPREG_RELEASE_TIME  10        /* seconds */
 #define NGX_HTTP_OTPREG_PURGE_TIME    600       /* seconds */
 
 
@@ -234,7 +235,7 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
     poll->outbox.site = (char *) service->conf->site.data;
     poll->outbox.lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
     poll->outbox.lease = poll->lease;
-    poll->release = !service->released;
+    poll->release = (ngx_time() >= service->release_at);
     poll->purge = (ngx_time() >= service->purge_at);
 
     ngx_http_otpreg_lease_make(poll->lease);
@@ -316,7 +317,10 @@ ngx_http_otpreg_dispatch_claimed(void *data)
     ngx_http_otpreg_dispatch_database(service, poll->outcome, poll->error);
 
     if (poll->outcome == OTPREG_OK) {
-        service->released = 1;
+
+        if (poll->release) {
+            service->release_at = ngx_time() + NGX_HTTP_OTPREG_RELEASE_TIME;
+        }
 
         if (poll->purge) {
             service->purge_at = ngx_time() + NGX_HTTP_OTPREG_PURGE_TIME;

@@ -87,7 +87,39 @@ ngx_http_otpreg_lease_make(char *lease)
 bool
 ngx_http_otpreg_lease_dead(long pid)
 {
-    return pid > 0 && kill((pid_t) pid, 0) == -1 && errno == ESRCH;
+    int       fd;
+    char      buf[512], *p;
+    ssize_t   n;
+
+    if (pid <= 0) {
+        return false;
+    }
+
+    if (kill((pid_t) pid, 0) == -1) {
+        return errno == ESRCH;
+    }
+
+    /* nobody may have asked for the status of a worker that was killed yet */
+
+    snprintf(buf, sizeof(buf), "/proc/%ld/stat", pid);
+
+    fd = open(buf, O_RDONLY|O_CLOEXEC);
+    if (fd == -1) {
+        return false;
+    }
+
+    n = read(fd, buf, sizeof(buf) - 1);
+    close(fd);
+
+    if (n <= 0) {
+        return false;
+    }
+
+    buf[n] = '\0';
+    p = strrchr(buf, ')');                      /* "pid (name) state ..." */
+
+    return p != NULL && (strncmp(p, ") Z", 3) == 0
+                         || strncmp(p, ") X", 3) == 0);
 }
 
 

@@ -39,7 +39,7 @@ struct ngx_http_otpreg_service_s {
 
     ngx_http_otpreg_queue_t         queues[NGX_HTTP_OTPREG_CHANNELS];
     time_t                          purge_at;
-    unsigned                        released:1;
+    time_t                          release_at;
 
     /* why the database is away, "" when it is not */
     char                            down[OTPREG_DB_ERROR_SIZE];
