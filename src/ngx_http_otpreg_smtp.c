@@ -300,13 +300,26 @@ ngx_http_otpreg_smtp_from(ngx_conf_t *cf, otpreg_smtp_conf_t *smtp,
 static char *
 ngx_http_otpreg_smtp_finish(ngx_conf_t *cf, otpreg_smtp_conf_t *smtp)
 {
+    ngx_str_t  from;
+
     if ((smtp->user == NULL) != (smtp->password == NULL)) {
         return "must have both \"user\" and \"password_file\" parameters, "
                "or none";
     }
 
     if (smtp->from == NULL) {
-        return "must have \"from\" parameter";
+
+        from.len = sizeof("noreply@") - 1 + cf->cycle->hostname.len;
+        from.data = ngx_pnalloc(cf->pool, from.len + 1);
+        if (from.data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        ngx_sprintf(from.data, "noreply@%V%Z", &cf->cycle->hostname);
+
+        if (ngx_http_otpreg_smtp_from(cf, smtp, &from) != NGX_OK) {
+            return "must have \"from\" parameter";
+        }
     }
 
     if (smtp->starttls && ngx_strncmp(smtp->url, "smtps:", 6) == 0) {

@@ -402,13 +402,13 @@ invalid URL
 hunter2
 
 
-=== TEST 38: no sender
+=== TEST 38: no sender: noreply at this host
 --- http_config eval: $::Http
 --- config
 location = /m { otpreg_smtp smtp://localhost; }
---- must_die
---- error_log
-must have "from" parameter in
+--- request
+GET /m
+--- error_code: 404
 
 
 === TEST 39: a sender that is no address
