@@ -765,7 +765,7 @@ unlike smtp_log(), qr/ C: (?:AUTH|MAIL|RCPT)/, 'nothing was said in clear';
 install_smtp("127.0.0.1:$stub_port", 'starttls=on' => '');
 reload_nginx();
 smtp_case('454 throttling', 'tried again',
-          { cmd => 'EOD', times => 2,
+          { cmd => 'EOD',
             reply => '454 Throttling failure: Maximum sending rate exceeded.' },
           error => qr/^SMTP: .*454/);
 smtp_case('550 no such user', 'given up',
