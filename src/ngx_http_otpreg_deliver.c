@@ -447,6 +447,11 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
 
     d->step = NGX_HTTP_OTPREG_STEP_COURIER;
 
+    /* what a template, or the courier before, has answered counts no more */
+
+    d->answered = 0;
+    d->status = 0;
+
     couriers = d->service->conf->couriers[d->message.otp.channel - 1];
     uri = couriers->elts;
 

@@ -241,6 +241,21 @@ END
 };
 
 
+subtest 'a template that cannot be sent is not taken for sent' => sub {
+    my $config = default_config()
+                 . "otpreg_mail_text /bad;\n"
+                 . "location = /bad { return 200 'not UTF-8: \xff'; }\n";
+    my $nginx = OtpReg::Nginx->start($config, http_config => $http);
+
+    my $to = signup($nginx);
+    ok wait_until(sub { message($to)->{error} }, 10), 'it waits';
+    is message($to)->{error}, 'a template is not UTF-8', 'the reason';
+    is message($to)->{sent}, 0, 'it is not marked';
+    is mail_count($to), 0, 'nothing was sent';
+    ok $nginx->stop, 'stopped';
+};
+
+
 subtest 'two nodes: each message is sent once' => sub {
     my @nodes = map { OtpReg::Nginx->start(default_config(), workers => 2,
                                            http_config => $http) } 1, 2;
