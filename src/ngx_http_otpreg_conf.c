@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "ngx_http_otpreg_conf.h"
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_secret.h"
 
 
@@ -41,7 +42,8 @@ ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_http_otpreg_register_handler,
         ngx_http_otpreg_verify_handler,
         ngx_http_otpreg_resend_handler,
-        ngx_http_otpreg_console_handler
+        ngx_http_otpreg_console_handler,
+        ngx_http_otpreg_status_handler
     };
 
     rv = ngx_http_otpreg_set_role(cf, olcf, cmd->offset,

@@ -16,6 +16,7 @@
 #include "ngx_http_otpreg_detached.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
+#include "ngx_http_otpreg_metric.h"
 
 
 /* a delivery is broken off before its lease ends */
@@ -56,6 +57,7 @@ static void ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
 static ngx_uint_t ngx_http_otpreg_deliver_is_temporary(ngx_uint_t status);
 static unsigned ngx_http_otpreg_deliver_backoff(unsigned attempts);
+static void ngx_http_otpreg_deliver_count(ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d);
 
 
@@ -504,6 +506,7 @@ ngx_http_otpreg_deliver_done(void *data)
         ngx_http_otpreg_deliver_decide(d);
     }
 
+    ngx_http_otpreg_deliver_count(d);
     ngx_http_otpreg_deliver_log(d);
     ngx_http_otpreg_dispatch_finish(d);
 }
@@ -580,6 +583,37 @@ ngx_http_otpreg_deliver_backoff(unsigned attempts)
     }
 
     return ms / 2 + randombytes_uniform(ms / 2 + 1);
+}
+
+
+static void
+ngx_http_otpreg_deliver_count(ngx_http_otpreg_dispatch_t *d)
+{
+    ngx_uint_t  metric;
+
+    switch (d->fate) {
+
+    case OTPREG_STORE_SENT:
+        metric = NGX_HTTP_OTPREG_METRIC_MAIL_SENT;
+        break;
+
+    case OTPREG_STORE_LATER:
+        metric = NGX_HTTP_OTPREG_METRIC_MAIL_LATER;
+        break;
+
+    default:                            /* OTPREG_STORE_GIVEN_UP */
+
+        if (d->message.obsolete) {
+            return;
+        }
+
+        metric = NGX_HTTP_OTPREG_METRIC_MAIL_GIVEN_UP;
+    }
+
+    /* those of SMS come next to those of mail */
+
+    ngx_http_otpreg_metric_add(metric + d->message.otp.channel
+                               - OTPREG_CHANNEL_EMAIL, 1);
 }
 
 

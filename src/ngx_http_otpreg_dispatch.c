@@ -14,6 +14,7 @@
 #include "ngx_http_otpreg_detached.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_lease.h"
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_task.h"
 
 
@@ -157,6 +158,8 @@ void
 ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
     otpreg_outcome_t outcome, const char *error)
 {
+    ngx_http_otpreg_metric_database(outcome);
+
     if (outcome == OTPREG_ERROR) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "otpreg: database: %s", error);
@@ -334,6 +337,11 @@ ngx_http_otpreg_dispatch_claimed(void *data)
     }
 
     if (poll->expired) {
+        ngx_http_otpreg_metric_add(
+                               NGX_HTTP_OTPREG_METRIC_MAIL_EXPIRED
+                               + queue->channel - OTPREG_CHANNEL_EMAIL,
+                               poll->expired);
+
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "otpreg: %ui messages expired before they were sent",
                       (ngx_uint_t) poll->expired);

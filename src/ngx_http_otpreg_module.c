@@ -16,6 +16,7 @@
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_language.h"
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_service.h"
 
@@ -104,6 +105,13 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       ngx_http_otpreg_set_handler,
       NGX_HTTP_LOC_CONF_OFFSET,
       NGX_HTTP_OTPREG_RESEND,
+      NULL },
+
+    { ngx_string("otpreg_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_otpreg_set_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_HTTP_OTPREG_STATUS,
       NULL },
 
     { ngx_string("otpreg_register_uri"),
@@ -369,7 +377,13 @@ ngx_http_otpreg_init_process(ngx_cycle_t *cycle)
 
     omcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_otpreg_module);
 
-    if (omcf == NULL || omcf->services.nelts == 0) {
+    if (omcf == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_otpreg_metric_init_process(omcf);
+
+    if (omcf->services.nelts == 0) {
         return NGX_OK;
     }
 
@@ -442,6 +456,7 @@ ngx_http_otpreg_create_main_conf(ngx_conf_t *cf)
      *
      *     omcf->pool_names = { { 0, NULL } };
      *     omcf->pools = { NULL };
+     *     omcf->metrics = NULL;
      */
 
     omcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_otpreg_main_conf_t));

@@ -28,6 +28,7 @@
 #define NGX_HTTP_OTPREG_VERIFY    2
 #define NGX_HTTP_OTPREG_RESEND    3
 #define NGX_HTTP_OTPREG_COURIER   4
+#define NGX_HTTP_OTPREG_STATUS    5
 
 
 /* the fields that have a message of their own on a page */
@@ -82,6 +83,7 @@ typedef struct {
     ngx_str_t                   pool_names[NGX_HTTP_OTPREG_POOLS];
     ngx_thread_pool_t          *pools[NGX_HTTP_OTPREG_POOLS];
     ngx_int_t                   lang_index;     /* of $otpreg_lang */
+    ngx_shm_zone_t             *metrics;
 } ngx_http_otpreg_main_conf_t;
 
 

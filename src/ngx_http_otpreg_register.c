@@ -17,6 +17,7 @@
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_language.h"
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_task.h"
@@ -461,6 +462,10 @@ ngx_http_otpreg_register_settle(void *data)
     ngx_http_otpreg_signup_t *s = data;
 
     ngx_http_otpreg_dispatch_database(s->service, s->outcome, s->error);
+
+    if (s->outcome == OTPREG_OK) {
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_SIGNUPS, 1);
+    }
 
     if (s->outcome == OTPREG_OK && s->out.send) {
         ngx_http_otpreg_dispatch_send(s->service, &s->out.message);

@@ -12,6 +12,7 @@
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_json.h"
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_outcome.h"
 #include "ngx_http_otpreg_reply.h"
 
@@ -54,8 +55,12 @@ static const ngx_str_t  ngx_http_otpreg_field_names[] = {
 ngx_int_t
 ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    if (!ctx->done && ngx_http_otpreg_add_retry_after(r, ctx) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (!ctx->done) {
+        ngx_http_otpreg_metric_refusal(ctx);
+
+        if (ngx_http_otpreg_add_retry_after(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
     ctx->done = 1;

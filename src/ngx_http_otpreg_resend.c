@@ -11,6 +11,7 @@
 
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_task.h"
@@ -156,6 +157,10 @@ ngx_http_otpreg_resend_settle(void *data)
     ngx_http_otpreg_again_t *a = data;
 
     ngx_http_otpreg_dispatch_database(a->service, a->outcome, a->error);
+
+    if (a->outcome == OTPREG_OK) {
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_RESENDS, 1);
+    }
 
     if (a->outcome == OTPREG_OK && a->out.queued.send) {
         ngx_http_otpreg_dispatch_send(a->service, &a->out.queued.message);

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_service.h"
 
 
@@ -49,6 +50,14 @@ ngx_http_otpreg_service_complete(ngx_conf_t *cf,
     ngx_http_otpreg_main_conf_t  *omcf;
 
     if (olcf->role == NGX_HTTP_OTPREG_NONE) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_otpreg_metric_zone(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (olcf->role == NGX_HTTP_OTPREG_STATUS) {
         return NGX_OK;
     }
 

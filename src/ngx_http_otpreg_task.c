@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_task.h"
 
 
@@ -57,6 +58,7 @@ ngx_http_otpreg_task_post(ngx_http_request_t *r, ngx_http_otpreg_pool_e kind,
 
     rc = ngx_http_otpreg_task_queue(ngx_http_otpreg_pool(r, kind), task);
     if (rc != NGX_OK) {
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_HASH_FULL + kind, 1);
         return rc;
     }
 

@@ -13,6 +13,7 @@
 
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_task.h"
@@ -303,6 +304,25 @@ ngx_http_otpreg_verify_settle(void *data)
     ngx_http_otpreg_attempt_t *a = data;
 
     ngx_http_otpreg_dispatch_database(a->service, a->outcome, a->error);
+
+    switch (a->outcome) {
+
+    case OTPREG_OK:
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_VERIFIED, 1);
+        break;
+
+    case OTPREG_CODE_SPENT:
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_CODES_SPENT, 1);
+        /* fall through */
+
+    case OTPREG_CODE_WRONG:
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_CODES_WRONG,
+                                   !a->in.match);
+        break;
+
+    default:
+        break;
+    }
 }
 
 

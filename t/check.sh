@@ -60,6 +60,11 @@ sed -n 's/^ *\[OTPREG_[A-Z_]*\] = {$//; s/^ *[0-9]*, ngx_string("\([a-z0-9_]*\)"
     grep -q "\`$code\`" README.md || echo "$code"
 done | check 'error codes that README.md lacks'
 
+sed -n 's/^.*"\(otpreg_[a-z_]*_total\)".*$/\1/p' src/ngx_http_otpreg_metric.[ch] \
+    | sort -u | while read -r metric; do
+    grep -q "^| \`$metric\`" README.md || echo "$metric"
+done | check 'metrics that README.md lacks'
+
 diff <(tail -n +4 sql/schema.sql) <(cat sql/migrations/*.sql) \
     | check 'sql/schema.sql is not its head and sql/migrations/*'
 
