@@ -139,8 +139,8 @@ PROVE = PATH=$$PATH:/usr/sbin prove $(RUNNER)
 FLOWS = $(sort $(wildcard t/*.t))
 
 # not: what tests the tests, counts memory, or would be much too slow
-FLOWS_ASAN = $(filter-out t/browser% t/compat.t t/demo.t t/languages.t \
-	t/lib.t t/overload.t t/secrets.t,$(FLOWS))
+FLOWS_ASAN = $(filter-out t/browser% t/compat.t t/core.t t/demo.t \
+	t/languages.t t/lib.t t/overload.t t/secrets.t,$(FLOWS))
 FLOWS_VALGRIND = t/flow.t
 
 include t/unit/unit.mk

@@ -75,7 +75,6 @@ ngx_http_otpreg_database_option(ngx_conf_t *cf, otpreg_db_conf_t *db,
     } strings[] = {
         { "socket",   offsetof(otpreg_db_conf_t, socket) },
         { "user",     offsetof(otpreg_db_conf_t, user) },
-        { "password", offsetof(otpreg_db_conf_t, password) },
         { "name",     offsetof(otpreg_db_conf_t, name) },
         { "ssl_ca",   offsetof(otpreg_db_conf_t, ssl_ca) }
     };
@@ -101,6 +100,20 @@ ngx_http_otpreg_database_option(ngx_conf_t *cf, otpreg_db_conf_t *db,
         }
 
         db->host[db->nhosts++] = (char *) value.data;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_otpreg_option(arg, "password", &value)) {
+
+        if (db->password != NULL || value.len == 0) {
+            return ngx_http_otpreg_unknown(cf, arg);
+        }
+
+        if (ngx_http_otpreg_secret_take(cf, arg, &value) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        db->password = (char *) value.data;
         return NGX_CONF_OK;
     }
 

@@ -18,6 +18,7 @@
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_secret.h"
 #include "ngx_http_otpreg_service.h"
 
 
@@ -28,8 +29,6 @@
 
 static ngx_int_t ngx_http_otpreg_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_otpreg_init_process(ngx_cycle_t *cycle);
-static ngx_int_t ngx_http_otpreg_lock_secrets(
-    ngx_http_otpreg_main_conf_t *omcf);
 static void ngx_http_otpreg_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_otpreg_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_otpreg_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -401,32 +400,12 @@ ngx_http_otpreg_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_otpreg_lock_secrets(omcf) != NGX_OK) {
+    if (ngx_http_otpreg_secret_lock(omcf) != NGX_OK) {
         ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
-                      "otpreg: keys cannot be locked into memory");
+                      "otpreg: secrets cannot be locked into memory");
     }
 
     return ngx_http_otpreg_dispatch_init(cycle, omcf);
-}
-
-
-/* locks are not inherited by fork() */
-
-static ngx_int_t
-ngx_http_otpreg_lock_secrets(ngx_http_otpreg_main_conf_t *omcf)
-{
-    ngx_uint_t                   i;
-    ngx_http_otpreg_service_t  **service;
-
-    service = omcf->services.elts;
-
-    for (i = 0; i < omcf->services.nelts; i++) {
-        if (sodium_mlock(service[i]->conf->keys, sizeof(otpreg_keys_t)) != 0) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
 }
 
 
@@ -466,7 +445,9 @@ ngx_http_otpreg_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&omcf->services, cf->pool, 2,
                        sizeof(ngx_http_otpreg_service_t *))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&omcf->secrets, cf->pool, 4, sizeof(ngx_str_t))
+           != NGX_OK)
     {
         return NULL;
     }

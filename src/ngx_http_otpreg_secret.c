@@ -11,12 +11,15 @@
 
 #include <sodium.h>
 
+#include "ngx_http_otpreg_module.h"
 #include "ngx_http_otpreg_secret.h"
 
 
 #define NGX_HTTP_OTPREG_SECRET_MAX  65536
 
 
+static void ngx_http_otpreg_secret_hide(u_char *p, u_char *last,
+    ngx_str_t *arg, ngx_str_t *value);
 static ngx_int_t ngx_http_otpreg_secret_check(ngx_conf_t *cf, ngx_str_t *name,
     ngx_file_info_t *fi);
 
@@ -24,13 +27,21 @@ static ngx_int_t ngx_http_otpreg_secret_check(ngx_conf_t *cf, ngx_str_t *name,
 void *
 ngx_http_otpreg_secret_alloc(ngx_conf_t *cf, size_t size)
 {
-    void                *p;
-    ngx_pool_cleanup_t  *cln;
+    void                         *p;
+    ngx_str_t                    *secret;
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_otpreg_main_conf_t  *omcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_otpreg_module);
 
     cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
+    secret = ngx_array_push(&omcf->secrets);
+
+    if (cln == NULL || secret == NULL) {
         return NULL;
     }
+
+    secret->len = 0;
 
     p = sodium_malloc(size);
     if (p == NULL) {
@@ -42,7 +53,84 @@ ngx_http_otpreg_secret_alloc(ngx_conf_t *cf, size_t size)
     cln->handler = sodium_free;
     cln->data = p;
 
+    secret->data = p;
+    secret->len = size;
+
     return p;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_secret_lock(ngx_http_otpreg_main_conf_t *omcf)
+{
+    ngx_uint_t  i;
+    ngx_str_t  *secret;
+
+    secret = omcf->secrets.elts;
+
+    for (i = 0; i < omcf->secrets.nelts; i++) {
+
+        if (secret[i].len
+            && sodium_mlock(secret[i].data, secret[i].len) != 0)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_secret_take(ngx_conf_t *cf, ngx_str_t *arg, ngx_str_t *value)
+{
+    u_char     *p;
+    ngx_buf_t  *b;
+
+    p = ngx_http_otpreg_secret_alloc(cf, value->len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, value->data, value->len);
+    p[value->len] = '\0';
+
+    /* what is not parsed yet begins at pos */
+
+    b = cf->conf_file->buffer;
+    ngx_http_otpreg_secret_hide(b->start, b->pos, arg, value);
+
+    b = cf->conf_file->dump;
+
+    if (b != NULL) {
+        ngx_http_otpreg_secret_hide(b->start, b->last, arg, value);
+    }
+
+    ngx_memset(value->data, '*', value->len);
+
+    value->data = p;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_otpreg_secret_hide(u_char *p, u_char *last, ngx_str_t *arg,
+    ngx_str_t *value)
+{
+    size_t  name_len;
+
+    name_len = arg->len - value->len;
+
+    while (p != NULL && (size_t) (last - p) >= arg->len) {
+
+        p = memmem(p, last - p, arg->data, arg->len);
+
+        if (p != NULL) {
+            ngx_memset(p + name_len, '*', value->len);
+            p += arg->len;
+        }
+    }
 }
 
 

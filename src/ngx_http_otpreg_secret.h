@@ -12,9 +12,12 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_http_otpreg_module.h"
+
 
 /*
- * Files with keys and passwords, read by the master at configuration time.
+ * Keys and passwords: read by the master at configuration time, and kept where
+ * neither a swap device nor a core dump gets them.
  */
 
 
@@ -23,6 +26,27 @@
  * and freed with cf->pool.  NULL after an [emerg] line.
  */
 void *ngx_http_otpreg_secret_alloc(ngx_conf_t *cf, size_t size);
+
+
+/*
+ * Lock all of them again, in a worker: locks are not inherited by fork().
+ * NGX_OK, or NGX_ERROR with errno when the limit of locked memory is too low.
+ */
+ngx_int_t ngx_http_otpreg_secret_lock(ngx_http_otpreg_main_conf_t *omcf);
+
+
+/*
+ * Move a value that stands in nginx.conf itself to such memory, NUL-terminated,
+ * and overwrite it by asterisks where nginx keeps it: the parameter, the buffer
+ * of the file, and what "nginx -T" prints, which a debug build always holds.
+ *
+ * arg    [in]       the parameter, "name=value"
+ * value  [in, out]  its value
+ *
+ * NGX_OK, or NGX_ERROR after an [emerg] line.
+ */
+ngx_int_t ngx_http_otpreg_secret_take(ngx_conf_t *cf, ngx_str_t *arg,
+    ngx_str_t *value);
 
 
 /*

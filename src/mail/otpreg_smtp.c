@@ -11,6 +11,7 @@
 
 #include "otpreg_mime.h"
 #include "otpreg_smtp.h"
+#include "otpreg_smtp_alloc.h"
 #include "otpreg_smtp_job.h"
 
 
@@ -242,12 +243,15 @@ otpreg_smtp_send(const otpreg_smtp_conf_t *conf, const otpreg_mail_t *mail,
                            job.thread == NULL ? "no memory" : "invalid URL");
 
     } else {
+        otpreg_smtp_alloc_password(conf->password);
         otpreg_smtp_try(&job);
 
         if (job.stale) {
             job.fresh = true;
             otpreg_smtp_try(&job);
         }
+
+        otpreg_smtp_alloc_password(NULL);
     }
 
     curl_url_cleanup(job.url);

@@ -6,14 +6,12 @@
 
 
 #include <curl/curl.h>
-#include <malloc.h>
-#include <sodium.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "otpreg_smtp.h"
+#include "otpreg_smtp_alloc.h"
 #include "otpreg_smtp_thread.h"
 #include "otpreg_threads.h"
 
@@ -47,48 +45,6 @@ static otpreg_threads_t  otpreg_smtp_threads
     = OTPREG_THREADS_INIT(otpreg_smtp_thread_end);
 
 static bool              otpreg_smtp_ready;
-
-
-/*
- * libcurl's allocator: what it frees (a mail holds a code) is wiped.  Other
- * users of libcurl in the process get it too, unless they were there first.
- */
-
-static void
-otpreg_smtp_free(void *p)
-{
-    if (p != NULL) {
-        sodium_memzero(p, malloc_usable_size(p));
-        free(p);
-    }
-}
-
-
-static void *
-otpreg_smtp_realloc(void *p, size_t size)
-{
-    void    *copy;
-    size_t   old;
-
-    if (p == NULL) {
-        return malloc(size);
-    }
-
-    old = malloc_usable_size(p);
-
-    if (size != 0 && size <= old && size >= old / 2) {
-        return p;
-    }
-
-    copy = malloc(size);
-
-    if (copy != NULL) {
-        memcpy(copy, p, size < old ? size : old);
-        otpreg_smtp_free(p);
-    }
-
-    return copy;
-}
 
 
 /* sockets are known, so that the end of a thread never waits for a server */
@@ -241,11 +197,7 @@ otpreg_smtp_init(void)
     }
 
     otpreg_smtp_ready = otpreg_threads_start(&otpreg_smtp_threads)
-                        && curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc,
-                                                otpreg_smtp_free,
-                                                otpreg_smtp_realloc, strdup,
-                                                calloc)
-                           == CURLE_OK;
+                        && otpreg_smtp_alloc_init();
 
     return otpreg_smtp_ready;
 }

@@ -12,6 +12,7 @@
 #include <mysql.h>
 #include <errmsg.h>
 #include <mysqld_error.h>
+#include <sodium.h>
 
 #include "otpreg_db.h"
 
@@ -214,6 +215,17 @@ otpreg_db_options(otpreg_db_t *db, MYSQL *mysql)
 }
 
 
+/* the library's copy serves reconnects of its own, which there are none of */
+
+static void
+otpreg_db_wipe_password(MYSQL *mysql)
+{
+    if (mysql->passwd != NULL) {
+        sodium_memzero(mysql->passwd, strlen(mysql->passwd));
+    }
+}
+
+
 static otpreg_db_rc_t
 otpreg_db_open(otpreg_db_t *db, const char *host)
 {
@@ -240,9 +252,12 @@ otpreg_db_open(otpreg_db_t *db, const char *host)
     {
         (void) otpreg_db_fail(db, "mysql_real_connect()", mysql_errno(mysql),
                               mysql_sqlstate(mysql), mysql_error(mysql));
+        otpreg_db_wipe_password(mysql);
         mysql_close(mysql);
         return OTPREG_DB_DOWN;
     }
+
+    otpreg_db_wipe_password(mysql);
 
     db->mysql = mysql;
 

@@ -10,6 +10,7 @@ UNIT_CC ?= $(CC)
 UNIT_ASAN_CC ?= gcc
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 60
+FUZZ_SECONDS_MAX ?= 600
 FUZZ_TARGETS ?= $(FUZZ_NAMES)
 
 PKG_CONFIG ?= pkg-config
@@ -64,13 +65,12 @@ fuzz-replay: $(FUZZ_NAMES:%=build/unit-asan/fuzz_%)
 	    build/unit-asan/fuzz_$$name t/fuzz/corpus/$$name || exit 1; \
 	done
 
-# new inputs are kept under build/; what is worth it goes to t/fuzz/corpus
+# each to a plateau, see run.pl; new inputs are kept under build/; what is worth it goes to t/fuzz/corpus
 fuzz: $(FUZZ_NAMES:%=build/fuzz/fuzz_%)
 	@for name in $(FUZZ_TARGETS); do \
 	    mkdir -p build/fuzz/corpus/$$name; \
-	    build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) \
-	        -timeout=5 -print_final_stats=1 -verbosity=0 \
-	        -artifact_prefix=build/fuzz/$$name- \
+	    FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SECONDS_MAX=$(FUZZ_SECONDS_MAX) \
+	        t/fuzz/run.pl build/fuzz/fuzz_$$name \
 	        build/fuzz/corpus/$$name t/fuzz/corpus/$$name || exit 1; \
 	done
 

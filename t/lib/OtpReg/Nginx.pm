@@ -48,6 +48,7 @@ package OtpReg::Nginx;
 # kill9()              the machine is gone: the master and all workers at once
 # run()                start again after stop(), quit() or kill9(), same port
 # test_config()        nginx -t: (exit status, output)
+# dump_config()        nginx -T: the same
 # error_log()  error_log_lines()  access_log()  stderr()
 # wait_log($pattern, $seconds)     for a line in the error log
 # bad_log_lines(@allowed)          alerts, crashes, sanitizers' and valgrind's
@@ -179,12 +180,15 @@ EOC
                     TEST_NGINX_SERVER_ROOT => $prefix));
 }
 
-sub test_config {
-    my ($self) = @_;
+sub test_config { $_[0]->ask_config('-t') }
+sub dump_config { $_[0]->ask_config('-T') }
+
+sub ask_config {
+    my ($self, $option) = @_;
 
     my $out = "$self->{prefix}/logs/test.log";
     unlink $out;
-    my $pid = start_process({ log => $out }, nginx_binary(), '-t', '-e',
+    my $pid = start_process({ log => $out }, nginx_binary(), $option, '-e',
                             "$self->{prefix}/logs/error.log", '-p',
                             "$self->{prefix}/", '-c',
                             "$self->{prefix}/conf/nginx.conf");
