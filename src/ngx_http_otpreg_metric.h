@@ -51,6 +51,11 @@
            "Requests and messages that found a thread pool's queue full.")    \
     metric(DATABASE_FULL, "otpreg_queue_full_total", "pool=\"database\"", "") \
     metric(MAIL_FULL, "otpreg_queue_full_total", "pool=\"mail\"", "")         \
+    metric(ROBOT_HONEYPOT, "otpreg_robots_total", "reason=\"honeypot\"",      \
+           "Sign-ups of robots that got an answer and nothing else.")         \
+    metric(ROBOT_FORGED, "otpreg_robots_total", "reason=\"forged\"", "")      \
+    metric(ROBOT_TOO_SOON, "otpreg_robots_total", "reason=\"too_soon\"", "")  \
+    metric(ROBOT_REUSED, "otpreg_robots_total", "reason=\"reused\"", "")      \
     metric(DATABASE_DOWN, "otpreg_database_down_total", "",                   \
            "Jobs that found the database away, read-only or of another "      \
            "schema.")                                                         \

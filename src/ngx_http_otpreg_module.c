@@ -302,6 +302,20 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       0,
       NULL },
 
+    { ngx_string("otpreg_honeypot"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_otpreg_set_honeypot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("otpreg_form_time"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_otpreg_set_form_time,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("otpreg_cookie_secure"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -495,7 +509,9 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
      *     olcf->role = NGX_HTTP_OTPREG_NONE;
      *     olcf->handler = NULL;
      *     olcf->page = NULL;
-     *     olcf->site = olcf->sms_origin = { 0, NULL };
+     *     olcf->site = olcf->sms_origin = olcf->honeypot = { 0, NULL };
+     *     olcf->form_max = 0;
+     *     olcf->once = NULL;
      *     olcf->identifiers = { NGX_HTTP_OTPREG_ABSENT };
      *     olcf->service = NULL;
      */
@@ -528,6 +544,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->blocklist = NGX_CONF_UNSET_PTR;
     olcf->hash_memory = NGX_CONF_UNSET_SIZE;
     olcf->hash_operations = NGX_CONF_UNSET_UINT;
+    olcf->form_min = NGX_CONF_UNSET_MSEC;
     olcf->cookie_secure = NGX_CONF_UNSET;
     olcf->csp = NGX_CONF_UNSET_PTR;
     olcf->languages = NGX_CONF_UNSET_PTR;
@@ -586,6 +603,17 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->hash_memory, prev->hash_memory,
                               64 * 1024 * 1024);
     ngx_conf_merge_uint_value(conf->hash_operations, prev->hash_operations, 2);
+    ngx_conf_merge_str_value(conf->honeypot, prev->honeypot, "homepage");
+
+    if (conf->form_min == NGX_CONF_UNSET_MSEC
+        && prev->form_min != NGX_CONF_UNSET_MSEC)
+    {
+        conf->form_min = prev->form_min;
+        conf->form_max = prev->form_max;
+        conf->once = prev->once;
+    }
+
+    ngx_conf_init_msec_value(conf->form_min, 0);
     ngx_conf_merge_value(conf->cookie_secure, prev->cookie_secure, 1);
     ngx_conf_merge_ptr_value(conf->languages, prev->languages, NULL);
     ngx_conf_merge_ptr_value(conf->smtp, prev->smtp, NULL);

@@ -127,6 +127,11 @@ typedef struct {
     size_t                      hash_memory;    /* bytes */
     ngx_uint_t                  hash_operations;
 
+    ngx_str_t                   honeypot;       /* a field; empty: none */
+    ngx_msec_t                  form_min;       /* to fill it in; 0: any */
+    time_t                      form_max;       /* seconds */
+    ngx_shm_zone_t             *once;           /* forms that were used */
+
     ngx_flag_t                  cookie_secure;
     ngx_http_complex_value_t   *csp;            /* empty: no header */
 
@@ -154,6 +159,9 @@ typedef struct {
     ngx_uint_t                  attempts_left;
     time_t                      retry_after;    /* seconds */
 
+    int64_t                     shown_at;       /* the form: Unix ms, or 0 */
+    uint8_t                     first_id[OTPREG_ID_LEN];    /* _resubmitted */
+
     ngx_http_otpreg_task_t     *task;           /* the one in flight */
     ngx_http_otpreg_dispatch_t *dispatch;       /* of a detached request */
 
@@ -162,10 +170,13 @@ typedef struct {
     u_char                     *preread;        /* where it was in header_in */
     void                      (*form_handler)(ngx_http_request_t *r);
 
-    unsigned                    json:1;
+    unsigned                    json:1;         /* is the answer */
+    unsigned                    json_body:1;
     unsigned                    posted:1;
     unsigned                    has_ticket:1;
     unsigned                    has_attempts:1;
+    unsigned                    robot:1;
+    unsigned                    resubmitted:1;
     unsigned                    done:1;         /* the outcome is known */
 } ngx_http_otpreg_ctx_t;
 

@@ -54,6 +54,11 @@ static const ngx_http_otpreg_answer_t
         422, ngx_string("invalid_fields"),
         ngx_string("Please correct the fields below.") },
 
+    [OTPREG_FORM_EXPIRED] = {
+        422, ngx_string("form_expired"),
+        ngx_string("This form was open for too long. Please enter your "
+                   "password again and send it once more.") },
+
     [OTPREG_NO_SIGNUP] = {
         409, ngx_string("no_signup"),
         ngx_string("No sign-up is waiting for a code in this browser. If you "

@@ -13,6 +13,7 @@
 
 #include "otpreg_identity.h"
 
+#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_headers.h"
@@ -21,6 +22,13 @@
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_task.h"
+
+
+/* the form: fields with a message of their own, then those for robots */
+
+#define NGX_HTTP_OTPREG_BOT          (NGX_HTTP_OTPREG_CHANNEL + 1)
+#define NGX_HTTP_OTPREG_FORM_FIELDS                                           \
+    (NGX_HTTP_OTPREG_BOT + NGX_HTTP_OTPREG_BOT_FIELDS)
 
 
 /* a sign-up from the form to the commit; shared with pool threads in turn */
@@ -171,11 +179,14 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
         [NGX_HTTP_OTPREG_PHONE] = { .name = "phone" },
         [NGX_HTTP_OTPREG_PASSWORD] = { .name = "password" },
         [NGX_HTTP_OTPREG_CONFIRM] = { .name = "confirm_password" },
-        [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" }
+        [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" },
+        [NGX_HTTP_OTPREG_FORM_FIELDS - 1] = { .name = NULL }
     };
 
+    ngx_http_otpreg_bot_fields(ctx->conf, &fields[NGX_HTTP_OTPREG_BOT]);
+
     ctx->outcome = ngx_http_otpreg_parse_form(r, fields,
-                                              NGX_HTTP_OTPREG_CHANNEL + 1);
+                                              NGX_HTTP_OTPREG_FORM_FIELDS);
 
     if (ctx->outcome != OTPREG_OK) {
         return NGX_OK;
@@ -206,6 +217,8 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
             ctx->outcome = OTPREG_INVALID_FIELDS;
         }
     }
+
+    ngx_http_otpreg_bot_check(r, ctx, &fields[NGX_HTTP_OTPREG_BOT], &s->in);
 
     return NGX_OK;
 }
@@ -348,6 +361,8 @@ ngx_http_otpreg_register_signup(ngx_http_request_t *r)
     s->in.lifetime = olcf->code_lifetime;
     s->in.limits = olcf->limits;
 
+    otpreg_id_make(ngx_http_otpreg_now_ms(), s->in.otp.id);
+
     return s;
 }
 
@@ -377,7 +392,6 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
 {
     ngx_http_otpreg_signup_t *s = data;
 
-    uint64_t                     now_ms;
     ngx_int_t                    rc;
     otpreg_otp_t                *otp;
     ngx_http_otpreg_job_t        job;
@@ -394,11 +408,8 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     ctx = ngx_http_otpreg_get_ctx(r);
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
-    now_ms = ngx_http_otpreg_now_ms();
-
     otp = &s->in.otp;
-    otpreg_id_make(now_ms, otp->id);
-    otpreg_id_make(now_ms, s->in.message_id);
+    otpreg_id_make(ngx_http_otpreg_now_ms(), s->in.message_id);
     otp->purpose = OTPREG_PURPOSE_SIGNUP;
     otp->digits = olcf->code_length;
     ngx_memcpy(otp->key_name, olcf->keys->key[0].name, sizeof(otp->key_name));
@@ -406,6 +417,7 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     ctx->ticket.otp = *otp;
     ngx_memcpy(ctx->ticket.username, s->in.username.name,
                sizeof(ctx->ticket.username));
+    ngx_http_otpreg_bot_ticket(ctx);
 
     ngx_http_otpreg_register_lang(r, olcf, s->in.lang);
 
@@ -463,7 +475,7 @@ ngx_http_otpreg_register_settle(void *data)
 
     ngx_http_otpreg_dispatch_database(s->service, s->outcome, s->error);
 
-    if (s->outcome == OTPREG_OK) {
+    if (s->outcome == OTPREG_OK && !s->in.dry) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_SIGNUPS, 1);
     }
 

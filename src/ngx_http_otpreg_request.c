@@ -60,11 +60,13 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
 
     accept = ngx_http_otpreg_find_header(r, "accept");
 
+    (*ctx)->json_body = (ngx_http_otpreg_form_type(r) == OTPREG_FORM_JSON);
+
     /* no form of a page is sent as JSON: that is a program, whatever it asks */
 
     (*ctx)->json = (accept != NULL
                     && otpreg_accept_json(ngx_http_otpreg_str(&accept->value)))
-                   || ngx_http_otpreg_form_type(r) == OTPREG_FORM_JSON;
+                   || (*ctx)->json_body;
 
     return NGX_OK;
 }

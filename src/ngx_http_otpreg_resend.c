@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_metric.h"
@@ -180,6 +181,8 @@ ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
     ngx_http_otpreg_ctx_t  *ctx;
 
     ctx = ngx_http_otpreg_get_ctx(r);
+
+    a->outcome = ngx_http_otpreg_bot_resent(ctx, a->outcome, &a->out);
 
     ctx->outcome = a->outcome;
     ctx->retry_after = a->out.retry_after;

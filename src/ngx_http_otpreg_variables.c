@@ -11,6 +11,7 @@
 
 #include "otpreg_identity.h"
 
+#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_language.h"
@@ -176,6 +177,12 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
 
     { ngx_string("otpreg_password_max"), ngx_http_otpreg_variable_conf,
       NGX_HTTP_OTPREG_VAR_PASSWORD_MAX },
+
+    { ngx_string("otpreg_honeypot"), ngx_http_otpreg_bot_variable,
+      NGX_HTTP_OTPREG_BOT_HONEYPOT },
+
+    { ngx_string("otpreg_form_token"), ngx_http_otpreg_bot_variable,
+      NGX_HTTP_OTPREG_BOT_TOKEN },
 
     /* in couriers and templates of messages */
 

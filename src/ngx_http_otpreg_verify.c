@@ -11,6 +11,7 @@
 
 #include <sodium.h>
 
+#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_metric.h"
@@ -334,6 +335,8 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
     ngx_http_otpreg_ctx_t  *ctx;
 
     ctx = ngx_http_otpreg_get_ctx(r);
+
+    a->outcome = ngx_http_otpreg_bot_verified(ctx, a->outcome, &a->left);
 
     if (a->outcome == OTPREG_CODE_WRONG || a->outcome == OTPREG_CODE_SPENT) {
         ctx->attempts_left = a->left;

@@ -578,3 +578,85 @@ location = /n { otpreg_smtp smtp://localhost from=a@b; }
 ["GET /m", "POST /m", "GET /n"]
 --- error_code eval
 [404, 404, 404]
+
+
+=== TEST 52: otpreg_honeypot with a name that is none
+--- http_config
+otpreg_honeypot "a b";
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "a b" in
+
+
+=== TEST 53: otpreg_honeypot with the name of a field
+--- http_config
+otpreg_honeypot email;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_honeypot" directive is the name of another field in
+
+
+=== TEST 54: otpreg_honeypot twice
+--- http_config
+otpreg_honeypot a;
+otpreg_honeypot off;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_honeypot" directive is duplicate in
+
+
+=== TEST 55: otpreg_form_time that is too long
+--- http_config
+otpreg_form_time 2m;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "2m" in
+
+
+=== TEST 56: otpreg_form_time of nothing
+--- http_config
+otpreg_form_time 0;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "0" in
+
+
+=== TEST 57: otpreg_form_time with a maximum below the minimum
+--- http_config
+otpreg_form_time 5s 5s;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "5s" in
+
+
+=== TEST 58: otpreg_form_time with a maximum that is too long
+--- http_config
+otpreg_form_time 5s 8d;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "8d" in
+
+
+=== TEST 59: otpreg_form_time twice
+--- http_config
+otpreg_form_time off;
+otpreg_form_time 2s;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_form_time" directive is duplicate in

@@ -18,7 +18,9 @@ use Test::More;
 my $password = 'correct horse battery staple';
 my $http = default_http_config()
            . "otpreg_password_hash memory=7m operations=5;\n";
-my $nginx = OtpReg::Nginx->start(default_config(), workers => 2,
+my $config = default_config() . "otpreg_form_time 1ms;\n"
+             . "location = /token { return 200 \$otpreg_form_token; }\n";
+my $nginx = OtpReg::Nginx->start($config, workers => 2,
                                  http_config => $http, log_level => 'info');
 
 # One client: sign-ups and verifications one after the other, until told to
@@ -96,6 +98,23 @@ is_deeply \@failed, [], 'no request failed';
 is $verified, $signups, 'all are verified';
 is sql('SELECT COUNT(*) FROM users WHERE is_active = 1'), $signups, 'all active';
 is_deeply [grep { mail_count($_) != 1 } @to], [], 'each got one mail';
+
+
+subtest 'attack 38: a form that was used stays used' => sub {
+    my $token = $nginx->http('GET', '/token')->{body};
+    my $send = sub {
+        return $nginx->http('POST', '/register', form => {
+            username => $_[0], email => "$_[0]\@example.com",
+            password => $password, confirm_password => $password,
+            form_token => $token })->{status};
+    };
+
+    is $send->('form1'), 303, 'used';
+    ok $nginx->reload(wait => 30), 'reload';
+    is $send->('form2'), 303, 'once more';
+    is sql("SELECT COUNT(*) FROM users WHERE username LIKE 'form%'"), 1,
+       'one signs up';
+};
 
 
 subtest 'attack 31: a key is added, becomes the first, the old one goes' => sub {

@@ -25,7 +25,8 @@
 /* the numbers are in the database and in sealed tokens: never change one */
 
 typedef enum {
-    OTPREG_PURPOSE_SIGNUP = 1
+    OTPREG_PURPOSE_SIGNUP = 1,
+    OTPREG_PURPOSE_NONE = 255           /* a robot's: in tokens only */
 } otpreg_purpose_t;
 
 

@@ -24,6 +24,7 @@ typedef enum {
     OTPREG_BODY_TYPE,               /* neither urlencoded nor JSON */
     OTPREG_CROSS_SITE,              /* posted by another site's page */
     OTPREG_INVALID_FIELDS,          /* see the fields' own outcomes */
+    OTPREG_FORM_EXPIRED,            /* shown too long ago, or no token */
     OTPREG_NO_SIGNUP,               /* no cookie, or one that does not open */
 
     /* the code */

@@ -175,7 +175,8 @@ otpreg_seal_unpack(const uint8_t *p, size_t len, otpreg_ticket_t *ticket)
 
     memcpy(otp->address, p, address_len);
 
-    return otp->purpose == OTPREG_PURPOSE_SIGNUP
+    return (otp->purpose == OTPREG_PURPOSE_SIGNUP
+            || otp->purpose == OTPREG_PURPOSE_NONE)
            && (otp->channel == OTPREG_CHANNEL_EMAIL
                || otp->channel == OTPREG_CHANNEL_SMS)
            && otp->digits >= OTPREG_CODE_DIGITS_MIN

@@ -92,6 +92,7 @@ typedef struct {
     otpreg_otp_t                otp;            /* id and all, by the caller */
     uint8_t                     message_id[OTPREG_ID_LEN];
     unsigned                    lifetime;       /* seconds */
+    bool                        dry;            /* answer, but write nothing */
 } otpreg_store_signup_t;
 
 

@@ -99,7 +99,8 @@ otpreg_store_signup_work(otpreg_db_t *db, void *data, bool lost)
         return rc;
     }
 
-    if (work->outcome != OTPREG_OK) {
+    if (work->outcome != OTPREG_OK || work->in->dry) {
+        work->out->send = false;
         otpreg_db_rollback(db);
         return OTPREG_DB_OK;
     }

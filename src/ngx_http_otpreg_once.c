@@ -1,0 +1,161 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_otpreg_once.h"
+
+
+/* about 38,000 forms */
+#define NGX_HTTP_OTPREG_ONCE_SIZE  (2 * 1024 * 1024)
+
+#define NGX_HTTP_OTPREG_ONCE_WAYS  8
+
+
+typedef struct {
+    uint64_t                    form;       /* of its random id; 0: unused */
+    int64_t                     expires;    /* Unix seconds */
+    uint8_t                     sender[OTPREG_FORM_SENDER_LEN];
+    uint8_t                     otp_id[OTPREG_ID_LEN];
+} ngx_http_otpreg_once_t;
+
+
+/* a form may be in any place of one row, which its random id chooses */
+
+typedef struct {
+    ngx_uint_t                  nrows;
+    ngx_http_otpreg_once_t      rows[][NGX_HTTP_OTPREG_ONCE_WAYS];
+} ngx_http_otpreg_once_table_t;
+
+
+static ngx_int_t ngx_http_otpreg_once_init(ngx_shm_zone_t *zone, void *data);
+static ngx_http_otpreg_once_t *ngx_http_otpreg_once_find(
+    ngx_http_otpreg_once_t *row, uint64_t form);
+
+
+ngx_shm_zone_t *
+ngx_http_otpreg_once_zone(ngx_conf_t *cf)
+{
+    ngx_str_t        name;
+    ngx_shm_zone_t  *zone;
+
+    ngx_str_set(&name, "otpreg_form_time");
+
+    zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_OTPREG_ONCE_SIZE,
+                                 &ngx_http_otpreg_module);
+    if (zone != NULL) {
+        zone->init = ngx_http_otpreg_once_init;
+    }
+
+    return zone;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_once_init(ngx_shm_zone_t *zone, void *data)
+{
+    size_t                         size;
+    ngx_uint_t                     nrows;
+    ngx_slab_pool_t               *pool;
+    ngx_http_otpreg_once_table_t  *table;
+
+    pool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (data != NULL || zone->shm.exists) {
+        zone->data = pool->data;
+        return NGX_OK;
+    }
+
+    /* the slab pool needs some pages for itself */
+
+    nrows = (zone->shm.size - zone->shm.size / 16)
+            / sizeof(table->rows[0]);
+    size = sizeof(ngx_http_otpreg_once_table_t)
+           + nrows * sizeof(table->rows[0]);
+
+    table = ngx_slab_calloc(pool, size);
+    if (table == NULL) {
+        return NGX_ERROR;
+    }
+
+    table->nrows = nrows;
+
+    pool->data = table;
+    zone->data = table;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_once_use(ngx_shm_zone_t *zone, const otpreg_form_token_t *form,
+    time_t expires, const uint8_t sender[OTPREG_FORM_SENDER_LEN],
+    uint8_t otp_id[OTPREG_ID_LEN])
+{
+    uint64_t                       id;
+    ngx_int_t                      rc;
+    ngx_slab_pool_t               *pool;
+    ngx_http_otpreg_once_t        *once;
+    ngx_http_otpreg_once_table_t  *table;
+
+    pool = (ngx_slab_pool_t *) zone->shm.addr;
+    table = zone->data;
+
+    ngx_memcpy(&id, form->id, sizeof(uint64_t));
+    id |= 1;
+
+    ngx_shmtx_lock(&pool->mutex);
+
+    once = ngx_http_otpreg_once_find(table->rows[(id >> 1) % table->nrows],
+                                     id);
+
+    if (once->form != id) {
+        once->form = id;
+        once->expires = expires;
+        ngx_memcpy(once->sender, sender, OTPREG_FORM_SENDER_LEN);
+        ngx_memcpy(once->otp_id, otp_id, OTPREG_ID_LEN);
+        rc = NGX_OK;
+
+    } else if (ngx_memcmp(once->sender, sender, OTPREG_FORM_SENDER_LEN) == 0) {
+        ngx_memcpy(otp_id, once->otp_id, OTPREG_ID_LEN);
+        rc = NGX_BUSY;
+
+    } else {
+        rc = NGX_DECLINED;
+    }
+
+    ngx_shmtx_unlock(&pool->mutex);
+
+    return rc;
+}
+
+
+/* where a form is, or the place for it: what is unused expires first */
+
+static ngx_http_otpreg_once_t *
+ngx_http_otpreg_once_find(ngx_http_otpreg_once_t *row, uint64_t form)
+{
+    ngx_uint_t               i;
+    ngx_http_otpreg_once_t  *place;
+
+    place = &row[0];
+
+    for (i = 0; i < NGX_HTTP_OTPREG_ONCE_WAYS; i++) {
+
+        if (row[i].form == form) {
+            return &row[i];
+        }
+
+        if (row[i].expires < place->expires) {
+            place = &row[i];
+        }
+    }
+
+    return place;
+}

@@ -1,0 +1,354 @@
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# Forms that no person has filled in: the honeypot and the time of the form.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use OtpReg;
+use Test::Nginx::Socket 'no_plan';
+
+our $Http = OtpReg::default_http_config() . "ssi on;\n";
+our $Config = OtpReg::default_config();
+our $Password = 'correct horse battery staple';
+our $Page = ">>> pages/register.html\n"
+    . join ' ', map { qq{$_=[<!--# echo var="otpreg_$_" encoding="entity"}
+                      . qq{ default="" -->]} }
+                qw(error error_code honeypot form_token email);
+our $Status = "location = /status { otpreg_status; }\n";
+
+sub fields {
+    my (%more) = @_;
+    state $n = 0;
+    $n++;
+    return { username => "u$n", email => "u$n\@example.com",
+             password => $Password, confirm_password => $Password, %more };
+}
+
+sub rows {
+    return sql('SELECT CONCAT_WS(" ", (SELECT COUNT(*) FROM users),
+                (SELECT COUNT(*) FROM otps), (SELECT COUNT(*) FROM messages))');
+}
+
+sub token_of { $_[0]{body} =~ /form_token=\[([\w-]+)\]/ ? $1 : undef }
+
+# of a form that was shown at least a millisecond ago
+
+sub token {
+    my $token = token_of(http('GET', '/register'));
+    select undef, undef, undef, 0.01;
+    return $token;
+}
+
+sub metric {
+    my ($name) = @_;
+    return http('GET', '/status')->{body} =~ /^\Q$name\E (\d+)$/m ? $1 : undef;
+}
+
+# headers as they came, but for what differs between any two answers
+
+sub shape {
+    my ($res) = @_;
+    my %headers = %{ $res->{headers} };
+    delete $headers{date};
+    $headers{'set-cookie'} =~ s/(=)([\w-]+)/$1 . 'x' x length $2/e
+        if $headers{'set-cookie'};
+    (my $body = $res->{body}) =~ s/u\d+//g;
+    return { status => $res->{status}, headers => \%headers, body => $body };
+}
+
+no_shuffle();
+run_tests();
+
+__DATA__
+
+=== TEST 1: the fields of the form
+--- http_config eval: $::Http
+--- config eval
+"$::Config
+location = /off { otpreg_honeypot off; otpreg_register /pages/register.html; }
+location = /own {
+    otpreg_honeypot your-fax;
+    otpreg_form_time 1s;
+    otpreg_register /pages/register.html;
+}"
+--- user_files eval: $::Page
+--- flow
+like http('GET', '/register')->{body}, qr/honeypot=\[homepage\]/,
+     'a honeypot is there unless it is switched off';
+like http('GET', '/register')->{body}, qr/form_token=\[\]/, 'a token is not';
+like http('GET', '/off')->{body}, qr/honeypot=\[\]/, 'no honeypot';
+like http('GET', '/own')->{body}, qr/honeypot=\[your-fax\]/, 'another name';
+like http('GET', '/own')->{body}, qr/form_token=\[[\w-]{87}\]/, 'a token';
+isnt token_of(http('GET', '/own')), token_of(http('GET', '/own')),
+     'a new one for each form';
+
+is http('POST', '/register', form => fields(homepage => ''))->{status}, 303,
+   'an empty honeypot';
+is http('POST', '/off', form => fields(homepage => 'x'))->{status}, 303,
+   'a field that is no honeypot';
+is rows(), '2 2 2', 'both are sign-ups';
+
+
+=== TEST 2: attack 38: a filled honeypot: an answer, and nothing else
+--- http_config eval: $::Http
+--- config eval: "$::Config$::Status"
+--- user_files eval: $::Page
+--- flow
+my $rows = rows();
+my %real = map { $_ => http('POST', '/register', $_ => fields()) }
+           qw(form json);
+my $signups = metric('otpreg_signups_total');
+is $real{form}{status}, 303, 'a form of a person';
+is $real{json}{status}, 201, 'JSON of a person';
+isnt rows(), $rows, 'who sign up';
+$rows = rows();
+
+for my $type (qw(form json)) {
+    my $fields = fields(homepage => 'https://pills.example');
+    my $fake = http('POST', '/register', $type => $fields);
+    is_deeply shape($fake), shape($real{$type}), "$type: the same answer";
+    is rows(), $rows, "$type: attack 38: nothing is stored";
+    is mail_count($fields->{email}), 0, "$type: attack 38: nothing is sent";
+}
+
+is metric('otpreg_signups_total'), $signups, 'counted as no sign-up';
+is metric('otpreg_robots_total{reason="honeypot"}'), 2, 'but as robots';
+
+my $taken = fields();
+ok sql("UPDATE users SET is_active = 1, email_verified_at = NOW(6)
+        WHERE username = 'u1'") || 1, 'a verified user';
+is http('POST', '/register', json => fields(homepage => 'x',
+        username => 'u1'))->{json}{errors}[0]{code}, 'username_taken',
+   'a taken name is told to robots, too';
+--- error_log
+a robot signs up: the honeypot was filled in
+
+
+=== TEST 3: attack 38: the cookie of a robot leads to no code
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- user_files eval: $::Page
+--- flow
+sub codes {
+    my ($more, $fields) = @_;
+    $fields //= fields(%$more);
+    my $res = http('POST', '/register', json => $fields);
+    my $cookie = $res->{cookie};
+    wait_mail($fields->{email}) if !%$more;
+    my @seen = map {
+        my $try = http('POST', '/verify-otp', cookie => $cookie,
+                       json => { otp => $_ });
+        delete @{ $try->{headers} }{qw(date)};
+        { status => $try->{status}, headers => $try->{headers},
+          json => $try->{json} };
+    } '000000', 'abc';
+    push @seen, map { my $again = http('POST', '/resend-otp', json => {},
+                                       cookie => $cookie);
+                      $again->{json}{detail} =~ s/\d+/N/;
+                      { status => $again->{status}, json => $again->{json} }
+                    } 1;
+    return (\@seen, $cookie);
+}
+
+my ($real) = codes({});
+my ($fake, $cookie) = codes({ homepage => 'x' });
+is_deeply $fake, $real, 'a wrong code, no code, and a new one are the same';
+is $fake->[0]{json}{code}, 'code_wrong', 'a wrong code';
+is $fake->[2]{json}{code}, 'resend_too_soon', 'too soon';
+
+my $page = http('GET', '/verify-otp', cookie => $cookie);
+is $page->{status}, 404, 'the page is shown, if there were one';
+
+
+=== TEST 4: a robot can have a new code, which there is not
+--- http_config eval: $::Http . "otpreg_resend_delay 0;\n"
+--- config eval: $::Config
+--- user_files eval: $::Page
+--- flow
+my $rows = rows();
+my $fields = fields(homepage => 'x');
+my $res = http('POST', '/register', json => $fields);
+my $again = http('POST', '/resend-otp', json => {}, cookie => $res->{cookie});
+is $again->{status}, 200, 'sent again, as it seems';
+is $again->{json}{to}, $res->{json}{to}, 'to the same address';
+is length $again->{cookie}, length $res->{cookie}, 'with a cookie';
+is http('POST', '/verify-otp', cookie => $again->{cookie},
+        json => { otp => '123456' })->{json}{code}, 'code_wrong', 'and wrong';
+is rows(), $rows, 'attack 38: nothing is stored';
+is mail_count($fields->{email}), 0, 'attack 38: nothing is sent';
+
+
+=== TEST 5: attack 38: a form that is sent too soon
+--- http_config eval: $::Http
+--- config eval
+"$::Config$::Status
+otpreg_form_time 30s;"
+--- user_files eval: $::Page
+--- flow
+my $rows = rows();
+my $fields = fields(form_token => token());
+my $res = http('POST', '/register', form => $fields);
+is $res->{status}, 303, 'as if it were accepted';
+ok $res->{cookie}, 'with a cookie';
+is rows(), $rows, 'nothing is stored';
+is mail_count($fields->{email}), 0, 'nothing is sent';
+is metric('otpreg_robots_total{reason="too_soon"}'), 1, 'counted';
+--- error_log
+a robot signs up: the form was sent too soon
+
+
+=== TEST 6: attack 38: forged tokens
+--- http_config eval: $::Http
+--- config eval
+"$::Config$::Status
+otpreg_form_time 1ms;"
+--- user_files eval: $::Page
+--- flow
+my $rows = rows();
+my $altered = token();
+substr $altered, 60, 1, (substr($altered, 60, 1) eq 'A' ? 'B' : 'A');
+my $cookie = http('POST', '/register',
+                  form => fields(form_token => token()))->{cookie};
+isnt rows(), $rows, 'a real one makes a sign-up';
+$rows = rows();
+
+for my $forged ($altered, 'x', 'A' x 87, "\xc3\xa4", $cookie =~ s/.*=//r,
+                '%', 'A' x 5000)
+{
+    my $res = http('POST', '/register', form => fields(form_token => $forged));
+    is $res->{status}, 303, 'as if it were accepted';
+    is rows(), $rows, 'nothing is stored';
+}
+
+is metric('otpreg_robots_total{reason="forged"}'), 7, 'counted';
+
+
+=== TEST 7: attack 38: a token is good for one sign-up
+--- http_config eval: $::Http
+--- config eval
+"$::Config$::Status
+otpreg_form_time 1ms;"
+--- user_files eval: $::Page
+--- flow
+my $token = token();
+my $first = fields(form_token => $token);
+my $res = http('POST', '/register', form => $first);
+is $res->{status}, 303, 'the first';
+my $code = code_for($first->{email});
+my $rows = rows();
+
+for (1 .. 3) {
+    my $fields = fields(form_token => $token);
+    is http('POST', '/register', form => $fields)->{status}, 303,
+       'another, as if it were accepted';
+    is rows(), $rows, 'nothing is stored';
+    is mail_count($fields->{email}), 0, 'nothing is sent';
+}
+
+is metric('otpreg_robots_total{reason="reused"}'), 3, 'counted';
+
+# a second click: nothing more, and the code that came is right
+
+my $twice = http('POST', '/register', form => $first);
+is $twice->{status}, 303, 'the same form once more';
+is rows(), $rows, 'nothing is stored';
+is mail_count($first->{email}), 1, 'nothing is sent';
+is http('POST', '/verify-otp', cookie => $twice->{cookie},
+        json => { otp => $code })->{status}, 200,
+   'the code of the first is good for the second';
+is metric('otpreg_robots_total{reason="reused"}'), 3, 'who is no robot';
+
+
+=== TEST 8: attack 38: twenty forms with one token at once
+--- http_config eval: $::Http
+--- config eval
+"$::Config
+otpreg_form_time 1ms;"
+--- user_files eval: $::Page
+--- flow
+my $users = sql('SELECT COUNT(*) FROM users');
+my $token = token();
+my %status;
+$status{$_->{status}}++ for http_many([map {
+    ['POST', '/register', form => fields(form_token => $token), timeout => 60]
+} 1 .. 20]);
+is_deeply \%status, { 303 => 20 }, 'all are answered';
+is sql('SELECT COUNT(*) FROM users'), $users + 1, 'one signs up';
+
+
+=== TEST 9: no token: said, with a form that has one
+--- http_config eval: $::Http
+--- config eval
+"$::Config
+otpreg_form_time 1ms;"
+--- user_files eval: $::Page
+--- flow
+my $rows = rows();
+my $fields = fields();
+my $res = http('POST', '/register', form => $fields);
+is $res->{status}, 422, 'refused';
+like $res->{body}, qr/error_code=\[form_expired\]/, 'and why';
+like $res->{body}, qr/email=\[\Q$fields->{email}\E\]/, 'what was typed stays';
+is rows(), $rows, 'nothing is stored';
+is http('POST', '/register', form => { %$fields,
+        form_token => token_of($res) })->{status}, 303, 'the new one works';
+ok wait_mail($fields->{email}), 'and a code is sent';
+
+is http('POST', '/register', json => fields())->{status}, 201,
+   'a program has no form: it needs no token';
+is http('POST', '/register', form => fields(),
+        headers => { Accept => 'application/json' })->{json}{code},
+   'form_expired', 'a form needs one, whatever it accepts';
+
+
+=== TEST 10: who corrects a form need not wait again
+--- http_config eval: $::Http
+--- config eval
+"$::Config
+otpreg_form_time 1s;"
+--- user_files eval: $::Page
+--- flow
+my $token = token();
+my $fields = fields(form_token => $token, confirm_password => 'other');
+select undef, undef, undef, 1.1;
+my $res = http('POST', '/register', form => $fields);
+is $res->{status}, 422, 'two passwords';
+isnt token_of($res), $token, 'a new token';
+is http('POST', '/register', form => { %$fields,
+        confirm_password => $::Password, form_token => token_of($res) })
+   ->{status}, 303, 'at once';
+ok wait_mail($fields->{email}), 'attack 38: no robot';
+
+
+=== TEST 11: a form that was open for too long
+--- http_config eval: $::Http
+--- config eval
+"$::Config
+otpreg_form_time 900ms 1s;"
+--- user_files eval: $::Page
+--- flow
+my $token = token();
+my $fields = fields(form_token => $token);
+select undef, undef, undef, 1.1;
+my $rows = rows();
+my $res = http('POST', '/register', form => $fields);
+is $res->{status}, 422, 'refused';
+like $res->{body}, qr/error_code=\[form_expired\]/, 'and why';
+like $res->{body}, qr/error=\[This form was open for too long/, 'in words';
+like $res->{body}, qr/email=\[\Q$fields->{email}\E\]/, 'what was typed stays';
+is rows(), $rows, 'nothing is stored';
+is http('POST', '/register', form => { %$fields,
+        form_token => token_of($res) })->{status}, 303, 'once more, at once';
+ok wait_mail($fields->{email}), 'and a code is sent';
+
+$rows = rows();
+$fields = fields(form_token => $token);
+$res = http('POST', '/register', form => $fields);
+is $res->{status}, 422, 'the same old form a second time';
+is http('POST', '/register', form => { %$fields,
+        form_token => token_of($res) })->{status}, 303, 'as if accepted';
+is rows(), $rows, 'attack 38: an old form does not make others old';
