@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "ngx_http_otpreg_conf.h"
+#include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_secret.h"
 
@@ -238,10 +239,9 @@ ngx_http_otpreg_set_address_limit(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_http_otpreg_loc_conf_t *olcf = conf;
 
-    u_char                 *p, *last;
     time_t                  period;
     ngx_int_t               count;
-    ngx_str_t              *value, unit;
+    ngx_str_t              *value;
     ngx_uint_t              i;
     otpreg_store_limits_t  *limits;
 
@@ -263,30 +263,11 @@ ngx_http_otpreg_set_address_limit(ngx_conf_t *cf, ngx_command_t *cmd,
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        last = value[i].data + value[i].len;
-        p = ngx_strlchr(value[i].data, last, '/');
-
-        if (p == NULL || limits->n == OTPREG_LIMITS_MAX) {
-            return ngx_http_otpreg_invalid(cf, &value[i]);
-        }
-
-        count = ngx_atoi(value[i].data, p - value[i].data);
-
-        unit.data = p + 1;
-        unit.len = last - unit.data;
-
-        /* "h" is "1h" */
-
-        if (unit.len == 1) {
-            period = (*unit.data == 's') ? 1 : (*unit.data == 'm') ? 60
-                     : (*unit.data == 'h') ? 3600
-                     : (*unit.data == 'd') ? 86400 : 0;
-        } else {
-            period = ngx_parse_time(&unit, 1);
-        }
-
-        if (count < 1 || count > 1000 || period < 1
-            || period > OTPREG_LIMIT_PERIOD_MAX)
+        if (limits->n == OTPREG_LIMITS_MAX
+            || ngx_http_otpreg_limit_parse(&value[i], 1000,
+                                           OTPREG_LIMIT_PERIOD_MAX,
+                                           &count, &period)
+               != NGX_OK)
         {
             return ngx_http_otpreg_invalid(cf, &value[i]);
         }

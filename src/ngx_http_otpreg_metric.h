@@ -30,6 +30,25 @@
            "Wrong codes that were typed for a living or a spent code.")       \
     metric(CODES_SPENT, "otpreg_codes_spent_total", "",                       \
            "Codes that were typed when no attempts were left.")               \
+    metric(CLIENT_REGISTER, "otpreg_limited_total",                           \
+           "limit=\"client\",kind=\"register\"",                              \
+           "Requests that met a limit that was reached.")                     \
+    metric(CLIENT_VERIFY, "otpreg_limited_total",                             \
+           "limit=\"client\",kind=\"verify\"", "")                            \
+    metric(CLIENT_RESEND, "otpreg_limited_total",                             \
+           "limit=\"client\",kind=\"resend\"", "")                            \
+    metric(CLIENT_WRONG, "otpreg_limited_total",                              \
+           "limit=\"client\",kind=\"wrong\"", "")                             \
+    metric(GLOBAL_REGISTER, "otpreg_limited_total",                           \
+           "limit=\"global\",kind=\"register\"", "")                          \
+    metric(GLOBAL_VERIFY, "otpreg_limited_total",                             \
+           "limit=\"global\",kind=\"verify\"", "")                            \
+    metric(GLOBAL_RESEND, "otpreg_limited_total",                             \
+           "limit=\"global\",kind=\"resend\"", "")                            \
+    metric(GLOBAL_WRONG, "otpreg_limited_total",                              \
+           "limit=\"global\",kind=\"wrong\"", "")                             \
+    metric(ZONE_FULL, "otpreg_limit_zone_full_total", "",                     \
+           "Requests for which the zone of the limits had no room.")          \
     metric(MAIL_SENT, "otpreg_messages_sent_total", "channel=\"email\"",      \
            "Messages that a courier accepted.")                               \
     metric(SMS_SENT, "otpreg_messages_sent_total", "channel=\"sms\"", "")     \

@@ -16,6 +16,7 @@
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_language.h"
+#include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_secret.h"
@@ -281,6 +282,27 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       0,
       NULL },
 
+    { ngx_string("otpreg_limit_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_otpreg_set_limit_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("otpreg_client_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_limits,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, client_limits),
+      NULL },
+
+    { ngx_string("otpreg_global_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_limits,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, global_limits),
+      NULL },
+
     { ngx_string("otpreg_password_length"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_otpreg_set_password_length,
@@ -449,7 +471,8 @@ ngx_http_otpreg_create_main_conf(ngx_conf_t *cf)
      *
      *     omcf->pool_names = { { 0, NULL } };
      *     omcf->pools = { NULL };
-     *     omcf->metrics = NULL;
+     *     omcf->metrics = omcf->limit_zone = NULL;
+     *     omcf->limit_zone_size = 0;
      */
 
     omcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_otpreg_main_conf_t));
@@ -550,6 +573,8 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->languages = NGX_CONF_UNSET_PTR;
     olcf->smtp = NGX_CONF_UNSET_PTR;
 
+    ngx_http_otpreg_limit_unset(olcf);
+
     return olcf;
 }
 
@@ -597,6 +622,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_sec_value(conf->resend_delay, prev->resend_delay, 60);
     ngx_conf_merge_ptr_value(conf->limits, prev->limits,
                              &ngx_http_otpreg_address_limit);
+    ngx_http_otpreg_limit_merge(conf, prev);
     ngx_conf_merge_uint_value(conf->password_min, prev->password_min, 15);
     ngx_conf_merge_uint_value(conf->password_max, prev->password_max, 128);
     ngx_conf_merge_ptr_value(conf->blocklist, prev->blocklist, NULL);

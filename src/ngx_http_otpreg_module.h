@@ -53,6 +53,23 @@ typedef enum {
 } ngx_http_otpreg_presence_e;
 
 
+/* what is limited, of a client and in sum */
+
+typedef enum {
+    NGX_HTTP_OTPREG_LIMIT_REGISTER = 0,
+    NGX_HTTP_OTPREG_LIMIT_VERIFY,
+    NGX_HTTP_OTPREG_LIMIT_RESEND,
+    NGX_HTTP_OTPREG_LIMIT_WRONG,        /* codes that were wrong */
+    NGX_HTTP_OTPREG_LIMITS
+} ngx_http_otpreg_limit_e;
+
+
+typedef struct {
+    ngx_uint_t                  count;          /* 0: no limit */
+    time_t                      period;         /* seconds */
+} ngx_http_otpreg_limit_t;
+
+
 /* mail and SMS: a courier, a template and a queue each */
 #define NGX_HTTP_OTPREG_CHANNELS     2
 
@@ -85,6 +102,8 @@ typedef struct {
     ngx_thread_pool_t          *pools[NGX_HTTP_OTPREG_POOLS];
     ngx_int_t                   lang_index;     /* of $otpreg_lang */
     ngx_shm_zone_t             *metrics;
+    ngx_shm_zone_t             *limit_zone;
+    size_t                      limit_zone_size;
 } ngx_http_otpreg_main_conf_t;
 
 
@@ -120,6 +139,9 @@ typedef struct {
     ngx_uint_t                  code_attempts;
     time_t                      resend_delay;   /* seconds */
     otpreg_store_limits_t      *limits;         /* of one address */
+    ngx_http_otpreg_limit_t     client_limits[NGX_HTTP_OTPREG_LIMITS];
+    ngx_http_otpreg_limit_t     global_limits[NGX_HTTP_OTPREG_LIMITS];
+    uint32_t                    limit_scope;
 
     ngx_uint_t                  password_min;   /* code points */
     ngx_uint_t                  password_max;

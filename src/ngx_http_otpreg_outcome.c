@@ -103,6 +103,11 @@ static const ngx_http_otpreg_answer_t
         ngx_string("Too many codes were requested for this address. Please "
                    "try again later.") },
 
+    [OTPREG_CLIENT_LIMIT] = {
+        429, ngx_string("client_limit"),
+        ngx_string("Too many requests came from your network. Please try "
+                   "again later.") },
+
     [OTPREG_UNDELIVERABLE] = {
         422, ngx_string("undeliverable"),
         ngx_string("The message with your code could not be delivered. Please "

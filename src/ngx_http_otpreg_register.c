@@ -18,6 +18,7 @@
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_language.h"
+#include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
@@ -131,6 +132,7 @@ static void
 ngx_http_otpreg_register_form(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
+    otpreg_outcome_t           limited;
     ngx_http_otpreg_job_t      job;
     ngx_http_otpreg_ctx_t     *ctx;
     ngx_http_otpreg_signup_t  *s;
@@ -145,6 +147,15 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
 
     if (rc != NGX_OK) {
         ngx_http_otpreg_register_finish(r, OTPREG_ERROR);
+        return;
+    }
+
+    /* after the form was read, so that the page keeps what was typed */
+
+    limited = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_REGISTER, NULL);
+
+    if (limited != OTPREG_OK) {
+        ngx_http_otpreg_register_finish(r, limited);
         return;
     }
 

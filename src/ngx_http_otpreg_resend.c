@@ -12,6 +12,7 @@
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
@@ -63,6 +64,10 @@ ngx_http_otpreg_resend_handler(ngx_http_request_t *r)
 
     } else if (!ctx->has_ticket) {
         ctx->outcome = OTPREG_NO_SIGNUP;
+
+    } else {
+        ctx->outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_RESEND,
+                                             NULL);
     }
 
     if (ctx->outcome != OTPREG_OK) {

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_service.h"
 
@@ -72,6 +73,10 @@ ngx_http_otpreg_service_complete(ngx_conf_t *cf,
     }
 
     if (ngx_http_otpreg_service_check(cf, olcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_otpreg_limit_complete(cf, olcf) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -15,6 +15,7 @@
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_language.h"
+#include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_outcome.h"
 #include "ngx_http_otpreg_reply.h"
 
@@ -142,6 +143,8 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
 
     { ngx_string("otpreg_attempts_left"), ngx_http_otpreg_variable_page,
       NGX_HTTP_OTPREG_VAR_ATTEMPTS },
+
+    { ngx_string("otpreg_limit_hot"), ngx_http_otpreg_limit_variable, 0 },
 
     { ngx_string("otpreg_expires_in"), ngx_http_otpreg_variable_page,
       NGX_HTTP_OTPREG_VAR_EXPIRES_IN },

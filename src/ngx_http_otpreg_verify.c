@@ -14,6 +14,7 @@
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
@@ -21,12 +22,13 @@
 
 
 typedef struct {
-    ngx_http_otpreg_service_t  *service;
-    otpreg_db_conf_t           *database;
-    otpreg_store_verify_t       in;
-    unsigned                    left;
-    otpreg_outcome_t            outcome;
-    char                        error[OTPREG_DB_ERROR_SIZE];
+    ngx_http_otpreg_service_t      *service;
+    otpreg_db_conf_t               *database;
+    otpreg_store_verify_t           in;
+    unsigned                        left;
+    ngx_http_otpreg_limit_hold_t    hold;       /* as if it were wrong */
+    otpreg_outcome_t                outcome;
+    char                            error[OTPREG_DB_ERROR_SIZE];
 } ngx_http_otpreg_attempt_t;
 
 
@@ -191,7 +193,11 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    outcome = ngx_http_otpreg_verify_parse(r, ctx, &match);
+    outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, NULL);
+
+    if (outcome == OTPREG_OK) {
+        outcome = ngx_http_otpreg_verify_parse(r, ctx, &match);
+    }
 
     ngx_http_otpreg_wipe_form(r);
 
@@ -203,6 +209,18 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     a = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_attempt_t));
     if (a == NULL) {
         ngx_http_otpreg_verify_finish(r, OTPREG_ERROR);
+        return;
+    }
+
+    /*
+     * Each code is taken for a wrong one until the database has said what it
+     * is: else many at once would be more than the limit.
+     */
+
+    outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_WRONG, &a->hold);
+
+    if (outcome != OTPREG_OK) {
+        ngx_http_otpreg_verify_finish(r, outcome);
         return;
     }
 
@@ -224,6 +242,7 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job);
 
     if (rc != NGX_OK) {
+        ngx_http_otpreg_limit_give_back(&a->hold);
         ngx_http_otpreg_verify_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
                                                           : OTPREG_ERROR);
     }
@@ -323,6 +342,10 @@ ngx_http_otpreg_verify_settle(void *data)
 
     default:
         break;
+    }
+
+    if (a->outcome != OTPREG_CODE_WRONG && a->outcome != OTPREG_CODE_SPENT) {
+        ngx_http_otpreg_limit_give_back(&a->hold);
     }
 }
 

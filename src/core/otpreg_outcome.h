@@ -36,6 +36,7 @@ typedef enum {
     OTPREG_USERNAME_PROVED,         /* another sign-up took the name first */
     OTPREG_RESEND_TOO_SOON,
     OTPREG_ADDRESS_LIMIT,           /* too many messages to this address */
+    OTPREG_CLIENT_LIMIT,            /* too many requests of this client */
     OTPREG_UNDELIVERABLE,           /* the message was given up */
 
     /* our side */

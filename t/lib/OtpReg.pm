@@ -222,6 +222,8 @@ otpreg_database socket=$ENV{TEST_NGINX_DB_SOCKET} user=$ENV{TEST_NGINX_DB_USER}
 otpreg_key_file $ENV{TEST_NGINX_KEY_FILE};
 otpreg_cookie_secure off;
 otpreg_address_limit off;
+otpreg_client_limit off;
+otpreg_global_limit off;
 EOC
 }
 

@@ -1,0 +1,107 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_LIMIT_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_LIMIT_H_INCLUDED_
+
+
+#include "ngx_http_otpreg_module.h"
+
+
+/*
+ * How often a client may do something, and all clients of a site together, on
+ * this node: counted in shared memory, exactly, over workers and reloads.
+ *
+ * A client is an IPv4 address or an IPv6 /64, as nginx's realip left it.  A
+ * period begins with the first request that is counted in it; what is refused
+ * is not counted.  When a global limit is reached nobody is locked out: each
+ * client that has done nothing in its own period may do it once.
+ */
+
+
+/*
+ * A look into the counters of this request's client and site that counts
+ * nothing: true while one of them is above the half of its limit for
+ * NGX_HTTP_OTPREG_LIMIT_REGISTER, as when a robot signs up.  For any request
+ * of a handler or its page, also GET; false in others, and when the limits are
+ * off.  Thread: event loop; takes the zone's mutex.
+ */
+ngx_uint_t ngx_http_otpreg_limit_is_hot(ngx_http_request_t *r);
+
+/* $otpreg_limit_hot */
+ngx_int_t ngx_http_otpreg_limit_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+
+/* of a counter; compared and hashed as bytes */
+
+typedef struct {
+    uint32_t                    scope;          /* site and database */
+    uint32_t                    period;         /* seconds; 0: no counter */
+    u_char                      kind;
+    u_char                      family;
+    u_char                      block[8];       /* all zero: global */
+    u_char                      pad[2];
+} ngx_http_otpreg_limit_key_t;
+
+
+/* what was counted, and in which periods, so that it can be given back */
+
+typedef struct {
+    ngx_shm_zone_t             *zone;
+    ngx_http_otpreg_limit_key_t client;
+    ngx_http_otpreg_limit_key_t global;
+    ngx_msec_t                  client_expires;
+    ngx_msec_t                  global_expires;
+} ngx_http_otpreg_limit_hold_t;
+
+
+/*
+ * Count a request, if the limits allow it: check and count are one.
+ *
+ * hold  [out]  may be NULL
+ *
+ * OTPREG_OK; OTPREG_CLIENT_LIMIT, with ctx->retry_after; OTPREG_BUSY: the zone
+ * is full of clients whose periods last, and what is sent or guessed must be
+ * counted.  Logs and counts what it refuses.  Thread: event loop.
+ */
+otpreg_outcome_t ngx_http_otpreg_limit(ngx_http_request_t *r,
+    ngx_http_otpreg_limit_e kind, ngx_http_otpreg_limit_hold_t *hold);
+
+
+/* It was not what is limited after all, as a code that was right. */
+void ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold);
+
+
+/* "register", ... by ngx_http_otpreg_limit_e */
+extern const char *const  ngx_http_otpreg_limit_names[];
+
+
+/* configuration: see ngx_http_otpreg_limit_conf.c */
+
+char *ngx_http_otpreg_set_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* otpreg_client_limit and otpreg_global_limit: cmd->offset is the field's */
+char *ngx_http_otpreg_set_limits(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+void ngx_http_otpreg_limit_unset(ngx_http_otpreg_loc_conf_t *conf);
+void ngx_http_otpreg_limit_merge(ngx_http_otpreg_loc_conf_t *conf,
+    ngx_http_otpreg_loc_conf_t *prev);
+
+/* The zone and the scope of a location with a handler; NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_otpreg_limit_complete(ngx_conf_t *cf,
+    ngx_http_otpreg_loc_conf_t *olcf);
+
+/* "5/h", also "5/30m": NGX_OK, or NGX_ERROR */
+ngx_int_t ngx_http_otpreg_limit_parse(const ngx_str_t *value,
+    ngx_int_t count_max, time_t period_max, ngx_int_t *count,
+    time_t *period);
+
+
+#endif /* _NGX_HTTP_OTPREG_LIMIT_H_INCLUDED_ */

@@ -1,0 +1,564 @@
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# otpreg_client_limit, otpreg_global_limit and otpreg_limit_zone: what one
+# client may do, and all of them together, by how many workers ever it is
+# served.  Clients come through a proxy: X-Forwarded-For and nginx's realip.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use OtpReg -plain;
+use OtpReg::Nginx;
+use IO::Socket::INET;
+use JSON::PP ();
+use Test::More;
+
+my $password = 'correct horse battery staple';
+my $base = default_http_config()
+           . "otpreg_password_hash memory=7m operations=5;\n"
+           . "otpreg_resend_delay 0;\nssi on;\n"
+           . "set_real_ip_from 127.0.0.1;\nreal_ip_header X-Forwarded-For;\n";
+$base =~ s/^otpreg_(?:client|global)_limit off;\n//mg;
+
+my $config = default_config() . <<'END';
+location = /status { otpreg_status; }
+location = /hot {
+    otpreg_register /hot-page;
+    otpreg_client_limit register=4/h;
+}
+location = /hot-page { return 200 "hot:$otpreg_limit_hot"; }
+location = /elsewhere { return 200 "hot:$otpreg_limit_hot"; }
+END
+
+my $nginx = OtpReg::Nginx->start($config, workers => 4, log_level => 'info',
+                                 http_config => $base);
+mkdir $nginx->prefix . '/html/pages';
+spew($nginx->prefix . '/html/pages/register.html', <<'END');
+[<!--# echo var="otpreg_error_code" encoding="entity" default="" -->]
+[<!--# echo var="otpreg_error" encoding="entity" default="" -->]
+[<!--# echo var="otpreg_username" encoding="entity" default="" -->]
+END
+spew($nginx->prefix . '/html/pages/verify.html', <<'END');
+verify [<!--# echo var="otpreg_error_code" encoding="entity" default="" -->]
+END
+
+# each subtest has clients of its own, and begins with these limits
+
+my $net = 0;
+sub limits {
+    my ($directives, %opt) = @_;
+    $net++;
+    return $nginx->reload(http_config => "$base$directives\n", wait => 60,
+                          %opt);
+}
+
+sub client { "10.$net." . int($_[0] / 250) . '.' . (1 + $_[0] % 250) }
+
+sub from {
+    my ($client, %opt) = @_;
+    my $headers = delete $opt{headers} // {};
+    return (%opt, timeout => 60,
+            headers => { 'X-Forwarded-For' => $client, %$headers });
+}
+
+sub form {
+    my ($id) = @_;
+    state $n = 0;
+    $id //= 'u' . ++$n;
+    return { username => $id, email => "$id\@example.com",
+             password => $password, confirm_password => $password };
+}
+
+sub signup {
+    my ($client, $form) = @_;
+    return $nginx->http('POST', '/register',
+                        from($client, json => $form // form()));
+}
+
+sub verify {
+    my ($client, $res, $code) = @_;
+    return ['POST', '/verify-otp',
+            from($client, cookie => $res->{cookie}, json => { otp => $code })];
+}
+
+# a POST that is counted and does no work: 422
+
+sub nothing { ['POST', '/register', from($_[0], json => {})] }
+
+sub statuses {
+    my %n;
+    $n{$_->{status}}++ for @_;
+    return \%n;
+}
+
+sub codes {
+    my %n;
+    $n{$_->{json}{code} // $_->{status}}++ for @_;
+    return \%n;
+}
+
+sub counter {
+    my ($name) = @_;
+    return $nginx->http('GET', '/status')->{body} =~ /^\Q$name\E (\d+)$/m
+           ? $1 : undef;
+}
+
+sub log_count {
+    my ($pattern) = @_;
+    return scalar grep { /$pattern/ } $nginx->error_log_lines;
+}
+
+
+# Half of the requests are under way in the old workers when nginx reloads, the
+# others come to the new ones; all ends at once.
+
+sub across_a_reload {
+    my ($requests) = @_;
+
+    my $port = $nginx->port;
+    my @old = map {
+        my $text = OtpReg::HTTP::build_request(@$_[0, 1],
+                                               { @$_[2 .. $#$_] });
+        my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                         PeerPort => $port)
+                   or die "connect: $!";
+        syswrite $sock, substr $text, 0, -1;
+        [$sock, substr $text, -1];
+    } splice @$requests, 0, @$requests / 2;
+
+    # what was sent is read by a worker, and so belongs to it
+
+    wait_until(sub { $nginx->http('GET', '/status')->{status} == 200 }, 10);
+    ok $nginx->reload, 'reload in the middle';
+    my %now = map { $_ => 1 } $nginx->workers;
+    cmp_ok scalar(grep { !$now{$_} } $nginx->workers(old => 1)), '>=', 1,
+           'old workers have requests to finish';
+
+    local $SIG{PIPE} = 'IGNORE';
+    syswrite $_->[0], $_->[1] for @old;
+    my @new = $nginx->http_many($requests);
+
+    my @answers = map {
+        my $sock = $_->[0];
+        my $raw = do { local $/; <$sock> } // '';
+        OtpReg::HTTP::parse_call({ raw => $raw, begin => 0, ended => 0,
+                                   method => 'POST' });
+    } @old;
+
+    return (@answers, @new);
+}
+
+
+subtest 'attack 24: four workers, a reload in the middle: exactly five' => sub {
+    limits('otpreg_client_limit register=5/h;');
+    my $c = client(1);
+    my $users = sql('SELECT COUNT(*) FROM users');
+
+    my @res = across_a_reload([map {
+        ['POST', '/register', from($c, json => form())]
+    } 1 .. 40]);
+
+    is_deeply statuses(@res), { 201 => 5, 429 => 35 }, 'five of forty';
+    is sql('SELECT COUNT(*) FROM users') - $users, 5, 'five users';
+    is_deeply statuses(signup($c)), { 429 => 1 }, 'the forty-first';
+
+    ok limits('otpreg_client_limit register=7/h;'), 'a changed number';
+    my @more = $nginx->http_many([map {
+        ['POST', '/register', from($c, json => form())] } 1 .. 20]);
+    is_deeply statuses(@more), { 201 => 2, 429 => 18 },
+              'the five still count';
+
+    is log_count(qr{otpreg: a client reached the limit register=5/3600s}), 1,
+       'one warning for many refusals';
+    is counter('otpreg_limited_total{limit="client",kind="register"}'), 54,
+       'each is counted';
+};
+
+
+subtest 'attack 24: wrong codes, at once, over a reload: exactly five' => sub {
+    limits('otpreg_client_limit register=off verify=off wrong=5/h;');
+    my $c = client(1);
+    my @flows = map { signup(client(100 + $_)) } 1 .. 8;
+    is_deeply statuses(@flows), { 201 => 8 }, 'eight flows';
+
+    my @res = across_a_reload([map { verify($c, $flows[$_ % 8], '000000') }
+                               1 .. 40]);
+    my $codes = codes(@res);
+    is $codes->{client_limit}, 35, 'thirty-five are refused';
+    is $codes->{code_wrong}, 5, 'five are compared';
+    is sql('SELECT SUM(attempts) FROM otps WHERE consumed_at IS NULL
+            AND id IN (SELECT id FROM (SELECT id FROM otps ORDER BY
+            created_at DESC, id DESC LIMIT 8) newest)'), 5,
+       'five attempts in the database';
+};
+
+
+subtest 'attack 6: one code over many flows' => sub {
+    limits('otpreg_client_limit register=off verify=off wrong=3/h;'
+           . 'otpreg_global_limit wrong=8/2h;');
+    my @flows = map { signup(client(100 + $_)) } 1 .. 12;
+    my @owners = map { my $f = form(); [$f, signup(client(200), $f)] } 1 .. 3;
+
+    my @one = map { $nginx->http(@{ verify(client(1), $_, '000000') }) }
+              @flows[0 .. 5];
+    is_deeply [map { $_->{json}{code} } @one],
+              [('code_wrong') x 3, ('client_limit') x 3],
+              'one client: three guesses, though each flow is fresh';
+    cmp_ok $one[5]{headers}{'retry-after'}, '>', 3500, 'then it waits';
+
+    # the limit is one of wrong codes: who has the right one is not held up
+
+    my $code = code_for("$owners[0][0]{username}\@example.com");
+    is_deeply statuses($nginx->http_many(
+                  [map { verify(client(2), $owners[0][1], $code) } 1 .. 3])),
+              { 200 => 1, 409 => 2 }, 'a right code, posted three times';
+    is_deeply codes($nginx->http_many(
+                  [map { verify(client(2), $flows[6], '000000') } 1 .. 5])),
+              { code_wrong => 3, client_limit => 2 },
+              'was given back: there are three guesses yet';
+
+    my $limited = 'otpreg_limited_total{limit="global",kind="wrong"}';
+    is counter($limited), 0, 'six of eight in sum';
+
+    my @many = map { $nginx->http(@{ verify(client(3), $flows[$_], '000000') })
+               } 7 .. 10;
+    is_deeply [map { $_->{json}{code} } @many],
+              [('code_wrong') x 2, ('client_limit') x 2],
+              'two more from everywhere, then one that has guessed must wait';
+
+    my @each = map {
+        my $c = client(10 + $_);
+        map { $nginx->http(@{ verify($c, $flows[11], '000000') }) } 1 .. 2;
+    } 1 .. 3;
+    is_deeply [map { $_->{json}{code} } @each],
+              [('code_wrong', 'client_limit') x 3],
+              'a new client has one guess: nobody is locked out';
+    cmp_ok counter($limited), '>=', 7, 'the alarm is there';
+    is log_count(qr{all clients together reached the limit wrong=8/7200s}), 1,
+       'and in the log, once';
+
+    $code = code_for("$owners[1][0]{username}\@example.com");
+    is $nginx->http(@{ verify(client(20), $owners[1][1], $code) })->{status},
+       200, 'an owner verifies meanwhile';
+    $code = code_for("$owners[2][0]{username}\@example.com");
+    is $nginx->http(@{ verify(client(20), $owners[2][1], $code) })->{status},
+       200, 'and again: it was not a wrong one';
+};
+
+
+subtest 'a global limit of sign-ups' => sub {
+    limits('otpreg_client_limit register=3/h;'
+           . 'otpreg_global_limit register=5/h;');
+    my @res = $nginx->http_many([map { nothing(client(1)) } 1 .. 4]);
+    is_deeply statuses(@res), { 422 => 3, 429 => 1 }, 'one client';
+    @res = $nginx->http_many([map { nothing(client(2)) } 1 .. 4]);
+    is_deeply statuses(@res), { 422 => 2, 429 => 2 }, 'another one';
+    @res = $nginx->http_many([map { nothing(client(3)) } 1 .. 4]);
+    is_deeply statuses(@res), { 422 => 1, 429 => 3 }, 'a third has one yet';
+    cmp_ok +(grep { $_->{status} == 429 } @res)[0]{headers}{'retry-after'},
+           '>', 3500, 'and waits';
+
+    limits('otpreg_client_limit off; otpreg_global_limit register=5/2h;');
+    @res = $nginx->http_many([map { nothing(client(1)) } 1 .. 9]);
+    is_deeply statuses(@res), { 422 => 6, 429 => 3 },
+              'with no limit of clients: five, and one';
+};
+
+
+subtest 'attack 25: the zone is full' => sub {
+    my $all = 'otpreg_limit_zone 32k;'
+              . 'otpreg_client_limit register=1/h resend=9/h verify=2/h'
+              . '                    wrong=2/h;'
+              . 'otpreg_global_limit off;';
+    limits($all);
+    my $early = client(9000);
+    my $flow = signup($early);
+    is $flow->{status}, 201, 'somebody signs up';
+
+    my %n;
+    for my $i (0 .. 9) {
+        $n{$_->{status}}++ for $nginx->http_many(
+            [map { nothing(client(100 * $i + $_)) } 1 .. 100]);
+    }
+    note join ', ', map { "$_: $n{$_}" } sort keys %n;
+    is $n{422} + $n{503}, 1000, 'a thousand clients, and no other answers';
+    cmp_ok $n{422}, '>', 100, 'some are counted';
+    cmp_ok $n{503}, '>', 100, 'the others are refused';
+
+    my $res = signup(client(2000));
+    is $res->{json}{code}, 'busy', 'what would send fails closed';
+    is $res->{headers}{'retry-after'}, 5, 'with Retry-After';
+    is signup($early)->{status}, 429, 'who had reached the limit has still';
+    is $nginx->http('POST', '/resend-otp', from(client(2001), json => {},
+                    cookie => $flow->{cookie}))->{status}, 503,
+       'a resend fails closed';
+    is $nginx->http('POST', '/verify-otp', from(client(2002),
+                    json => { otp => '000000' }))->{status}, 409,
+       'who has no cookie is told so';
+    is $nginx->http(@{ verify(client(2003), $flow, '000000') })->{status}, 503,
+       'a guess that nobody counts is refused';
+    is $nginx->http('GET', '/register', from(client(2004)))->{status}, 200,
+       'a form is shown';
+
+    cmp_ok counter('otpreg_limit_zone_full_total'), '>=', $n{503} + 3,
+           'it is counted';
+    is log_count(qr{"otpreg_limit_zone" is full, "register" of new}), 1,
+       'and told once a minute';
+
+    # the counters are kept: only the guess in sum is counted now
+
+    $net--;
+    ok limits("$all" =~ s/global_limit off/global_limit wrong=2\/h/r),
+       'a global limit';
+    my @guesses = map { $nginx->http(@{ verify(client(2100 + $_), $flow,
+                                               '000000') }) } 1 .. 4;
+    is_deeply [map { $_->{json}{code} } @guesses],
+              ['code_wrong', 'code_wrong', 'busy', 'busy'],
+              'has room always: two guesses, and no more';
+    is $nginx->http(@{ nothing(client(50)) })->{status}, 429,
+       'the others are still there';
+    is signup($early)->{status}, 503, 'but for the oldest, which made room';
+};
+
+
+subtest 'attack 25: those whose period is over make room' => sub {
+    my $short = <<'END';
+location = /short {
+    otpreg_register /pages/register.html;
+    otpreg_client_limit register=1/s;
+}
+END
+    limits('otpreg_limit_zone 36k; otpreg_client_limit register=1/h;',
+           config => $config . $short);
+    my $early = client(9000);
+    is signup($early)->{status}, 201, 'somebody signs up';
+
+    my $many = sub {
+        my ($first) = @_;
+        return $nginx->http_many([map {
+            ['POST', '/short', from(client($first + $_), json => {})]
+        } 1 .. 200]);
+    };
+    my $full = 0;
+    my $first = 0;
+    ok wait_until(sub {
+        $full += grep { $_->{status} == 503 } $many->($first);
+        $first += 200;
+        $full;
+    }, 30), 'it is full';
+
+    ok wait_until(sub {
+        my @res = $nginx->http('POST', '/short', from(client($first++),
+                                                      json => {}));
+        $res[0]{status} == 422;
+    }, 30), 'a second later it is not';
+    is signup($early)->{status}, 429,
+       'but who has reached a limit of an hour has not got a new one';
+    is_deeply statuses($many->($first))->{422} > 100, 1, 'all others left';
+    is signup($early)->{status}, 429, 'still not';
+    limits('', config => $config);
+};
+
+
+subtest 'attack 16: the limits know no addresses' => sub {
+    limits('otpreg_client_limit register=30/h wrong=off;'
+           . 'otpreg_global_limit off;');
+    my $owned = form();
+    my $flow = signup(client(1), $owned);
+    my $code = code_for("$owned->{email}");
+    is $nginx->http(@{ verify(client(1), $flow, $code) })->{status}, 200,
+       'an owner';
+    my $pending = form();
+    is signup(client(1), $pending)->{status}, 201, 'a pending one';
+
+    my %answers;
+    for my $case ([11, owned => $owned], [12, pending => $pending],
+                  [13, new => form()])
+    {
+        my ($c, $name, $form) = @$case;
+        my @res;
+        $net--, limits('otpreg_client_limit register=2/h;') if $c == 11;
+        push @res, signup(client($c), { %$form, username => "t$c-$_" })
+            for 1 .. 3;
+        $res[2]{headers}{date} = '';
+        my $retry = delete $res[2]{headers}{'retry-after'};
+        cmp_ok $retry, '>', 3500, "$name: it waits";
+        $answers{$name} = [map({ $_->{status} } @res), $res[2]{headers},
+                           $res[2]{body}];
+    }
+    is $answers{new}[2], 429, 'the third is refused';
+    is_deeply $answers{owned}, $answers{new}, 'owned as new';
+    is_deeply $answers{pending}, $answers{new}, 'pending as new';
+};
+
+
+subtest 'who is a client' => sub {
+    limits('otpreg_client_limit register=1/h;');
+    my $one = sub { $nginx->http(@{ nothing($_[0]) })->{status} };
+
+    is $one->('2001:db8:1:2::1'), 422, 'an IPv6 address';
+    is $one->('2001:db8:1:2:ffff::9'), 429, 'another one of its /64';
+    is $one->('2001:db8:1:3::1'), 422, 'another /64';
+    is $one->('192.0.2.1'), 422, 'an IPv4 address';
+    is $one->('192.0.2.2'), 422, 'another one';
+    is $one->('::ffff:192.0.2.1'), 429, 'the first, mapped';
+    is $one->('64:ff9b::192.0.2.2'), 429, 'the second, translated';
+    is $one->('64:ff9b::192.0.2.3'), 422, 'a third one';
+    is $one->('198.51.100.1, 192.0.2.9'), 422, 'behind a proxy';
+    is $one->('203.0.113.5, 192.0.2.9'), 429, 'who says what it likes';
+    is $nginx->http('POST', '/register', json => {})->{status}, 422,
+       'without the proxy';
+    is $nginx->http('POST', '/register', json => {})->{status}, 429,
+       'that is a client, too';
+};
+
+
+subtest 'the answer' => sub {
+    limits('otpreg_client_limit register=1/h resend=1/h verify=1/h;');
+    my $form = form();
+    my $flow = signup(client(1), $form);
+    is $flow->{status}, 201, 'a sign-up';
+
+    my $res = signup(client(1));
+    is $res->{status}, 429, 'JSON';
+    is $res->{headers}{'content-type'}, 'application/problem+json', 'problem';
+    is_deeply $res->{json}, { type => 'about:blank', status => 429,
+        code => 'client_limit', detail => 'Too many requests came from your '
+        . 'network. Please try again later.' }, 'which';
+    like $res->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'Retry-After';
+    ok !$res->{cookie}, 'no cookie';
+
+    $res = $nginx->http('POST', '/register',
+                        from(client(1), form => form('kept&amp')));
+    is $res->{status}, 429, 'a page';
+    like $res->{headers}{'content-type'}, qr{^text/(?:html|plain)}, 'its type';
+    like $res->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'Retry-After';
+    is $res->{body}, "[client_limit]\n[Too many requests came from your "
+                     . "network. Please try again later.]\n[kept&amp;amp]\n",
+       'says it, and keeps what was typed';
+
+    my @resend = ('POST', '/resend-otp',
+                  from(client(1), cookie => $flow->{cookie}));
+    is $nginx->http(@resend)->{status}, 303, 'a resend';
+    $res = $nginx->http(@resend);
+    is $res->{status}, 429, 'the second';
+    is $res->{body}, "verify [client_limit]\n", 'on the verify page';
+    like $res->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'Retry-After';
+
+    my @verify = @{ verify(client(1), $flow, '12') };
+    is $nginx->http(@verify)->{status}, 422, 'a code';
+    is $nginx->http(@verify)->{json}{code}, 'client_limit', 'the second';
+
+    is $nginx->http('GET', $_, from(client(1), cookie => $flow->{cookie}))
+       ->{status}, 200, "GET $_ is not limited"
+        for ('/register', '/verify-otp') x 3;
+    is signup(client(2))->{status}, 201, 'nor is another client';
+};
+
+
+subtest 'off, and what is inherited' => sub {
+    my $more = <<'END';
+location = /strict {
+    otpreg_register /pages/register.html;
+    otpreg_client_limit register=1/h;
+}
+location = /free {
+    otpreg_register /pages/register.html;
+    otpreg_client_limit off;
+}
+location = /same {
+    otpreg_register /pages/register.html;
+}
+location = /other {
+    otpreg_register /pages/register.html;
+    otpreg_site other;
+}
+location = /verify-only {
+    otpreg_register /pages/register.html;
+    otpreg_client_limit verify=1/h;
+}
+END
+    limits('otpreg_client_limit register=3/2h;', config => $config . $more);
+    my $n = sub {
+        my ($path, $c) = @_;
+        return statuses($nginx->http_many(
+            [map { ['POST', $path, from(client($c), json => {})] } 1 .. 9]));
+    };
+    is_deeply $n->('/register', 1), { 422 => 3, 429 => 6 }, 'of http';
+    is_deeply $n->('/same', 1), { 429 => 9 }, 'of the same site: used up';
+    is_deeply $n->('/other', 1), { 422 => 3, 429 => 6 }, 'another site';
+    is_deeply $n->('/strict', 2), { 422 => 1, 429 => 8 }, 'of the location';
+    is_deeply $n->('/free', 2), { 422 => 9 }, 'off in the location';
+    is_deeply $n->('/verify-only', 3), { 422 => 3, 429 => 6 },
+              'the other parts are inherited';
+
+    limits('otpreg_client_limit register=off; otpreg_global_limit off;');
+    is_deeply $n->('/register', 1), { 422 => 9 }, 'a part is off';
+
+    limits('');
+    is_deeply statuses($nginx->http_many([map { nothing(client(1)) }
+                                          1 .. 25])),
+              { 422 => 20, 429 => 5 }, 'the default is 20 in ten minutes';
+    limits('', config => $config);
+};
+
+
+subtest 'hot' => sub {
+    limits('');
+    my $hot = sub { $nginx->http('GET', $_[0], from(client(1)))->{body} };
+    my $post = sub { $nginx->http('POST', '/hot', from(client(1),
+                                                       form => { a => 1 })) };
+    is $hot->('/hot'), 'hot:', 'nobody was here';
+    $post->() for 1 .. 2;
+    is $hot->('/hot'), 'hot:', 'the half is not hot';
+    is $post->()->{body}, 'hot:1', 'above it';
+    is $hot->('/hot'), 'hot:1', 'also for who comes next';
+    is $hot->('/elsewhere'), 'hot:', 'but not where nobody signs up';
+    is $nginx->http('GET', '/hot', from(client(2)))->{body}, 'hot:',
+       'nor for other clients';
+
+    limits('otpreg_client_limit off; otpreg_global_limit register=4/3h;');
+    $nginx->http(@{ nothing(client(3)) }) for 1 .. 3;
+    is $nginx->http('GET', '/hot', from(client(4)))->{body}, 'hot:1',
+       'all together';
+};
+
+
+is_deeply [$nginx->bad_log_lines], [], 'nothing bad in the log';
+
+
+subtest 'limits that make no sense' => sub {
+    my @cases = (
+        ['otpreg_client_limit register=0/h;', 'invalid parameter "register=0/h"'],
+        ['otpreg_client_limit register=5;', 'invalid parameter "register=5"'],
+        ['otpreg_client_limit register=5/w;', 'invalid parameter "register=5/w"'],
+        ['otpreg_client_limit register=5/3d;',
+         'invalid parameter "register=5/3d"'],
+        ['otpreg_client_limit register=200000000/h;',
+         'invalid parameter "register=200000000/h"'],
+        ['otpreg_client_limit send=5/h;', 'invalid parameter "send=..."'],
+        ['otpreg_client_limit wrong=5/h wrong=6/h;',
+         'invalid parameter "wrong=6/h"'],
+        ['otpreg_client_limit off wrong=6/h;', 'invalid parameter "off"'],
+        ['otpreg_client_limit off; otpreg_client_limit off;',
+         '"otpreg_client_limit" directive is duplicate'],
+        ['otpreg_global_limit wrong=/h;', 'invalid parameter "wrong=/h"'],
+        ['otpreg_limit_zone 16k;', 'zone size "16k" is too small'],
+        ['otpreg_limit_zone big;', 'invalid zone size "big"'],
+        ['otpreg_limit_zone 1m; otpreg_limit_zone 1m;',
+         '"otpreg_limit_zone" directive is duplicate'],
+    );
+    for my $case (@cases) {
+        $nginx->{http_config} = "$base$case->[0]\n";
+        $nginx->write_conf;
+        my ($status, $out) = $nginx->test_config;
+        is $status, 1, $case->[0];
+        like $out, qr/\[emerg\].*\Q$case->[1]\E.* in .*nginx\.conf:\d+/,
+             $case->[1];
+    }
+};
+
+done_testing();
