@@ -111,7 +111,8 @@ CREATE TABLE IF NOT EXISTS messages (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- What was sent to an address within two days, and a row for each address that
--- is locked while they are counted: the limits are exact on all nodes.
+-- is locked while they are counted: the limits are exact on all nodes.  So is
+-- a row for each prefix of phone numbers, and for each site.
 
 CREATE TABLE IF NOT EXISTS budgets (
     channel             TINYINT UNSIGNED NOT NULL,
@@ -129,6 +130,31 @@ CREATE TABLE IF NOT EXISTS sends (
     PRIMARY KEY (id),
     KEY sends_address (channel, address_key, sent_at),
     KEY sends_sent_at (sent_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Every SMS of two days, with the first digits of its number, and the OTP that
+-- tells whether its code was of use; and how many there were in a minute, for a
+-- sum over many.
+
+CREATE TABLE IF NOT EXISTS sms_sends (
+    id                  BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
+    site                VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin
+                            NOT NULL,
+    prefix              VARBINARY(16) NOT NULL,
+    otp_id              BINARY(16) NOT NULL,
+    sent_at             DATETIME(6) NOT NULL,
+    PRIMARY KEY (id),
+    KEY sms_sends_prefix (site, prefix, sent_at),
+    KEY sms_sends_sent_at (sent_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+CREATE TABLE IF NOT EXISTS sms_totals (
+    site                VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin
+                            NOT NULL,
+    began_at            DATETIME NOT NULL,
+    sent                INT UNSIGNED NOT NULL,
+    PRIMARY KEY (site, began_at),
+    KEY sms_totals_began_at (began_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 INSERT INTO otpreg_schema (version, applied_at)

@@ -33,8 +33,6 @@ char *ngx_http_otpreg_set_database(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_otpreg_set_smtp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_otpreg_set_fields(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_otpreg_set_sms_countries(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_otpreg_set_honeypot(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_otpreg_set_form_time(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -11,12 +11,11 @@
 
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_fields.h"
+#include "ngx_http_otpreg_sms_limit.h"
 
 
 static otpreg_outcome_t ngx_http_otpreg_check_presence(
     ngx_http_otpreg_presence_e presence, otpreg_outcome_t outcome);
-static ngx_uint_t ngx_http_otpreg_country_is_allowed(
-    ngx_http_otpreg_loc_conf_t *olcf, const char *number);
 static void ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
     otpreg_form_field_t *field, otpreg_store_signup_t *in);
 
@@ -111,53 +110,6 @@ ngx_http_otpreg_merge_fields(ngx_http_otpreg_loc_conf_t *conf,
 }
 
 
-char *
-ngx_http_otpreg_set_sms_countries(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_otpreg_loc_conf_t *olcf = conf;
-
-    ngx_str_t   *value, *prefix;
-    ngx_uint_t   i, k;
-
-    if (olcf->countries != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
-
-    olcf->countries = ngx_array_create(cf->pool, cf->args->nelts - 1,
-                                       sizeof(ngx_str_t));
-    if (olcf->countries == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (value[i].len < 2 || value[i].len > OTPREG_PHONE_MAX
-            || value[i].data[0] != '+' || value[i].data[1] == '0')
-        {
-            return ngx_http_otpreg_invalid(cf, &value[i]);
-        }
-
-        for (k = 1; k < value[i].len; k++) {
-            if (value[i].data[k] < '0' || value[i].data[k] > '9') {
-                return ngx_http_otpreg_invalid(cf, &value[i]);
-            }
-        }
-
-        prefix = ngx_array_push(olcf->countries);
-        if (prefix == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        *prefix = value[i];
-    }
-
-    return NGX_CONF_OK;
-}
-
-
 /* the host of the domain-bound line: never from a request */
 
 char *
@@ -227,8 +179,11 @@ ngx_http_otpreg_check_identity(ngx_http_request_t *r,
                                &in->phone);
 
     if (outcome[NGX_HTTP_OTPREG_PHONE] == OTPREG_OK
-        && !ngx_http_otpreg_country_is_allowed(olcf, in->phone.number))
+        && !ngx_http_otpreg_sms_is_allowed(olcf, in->phone.number))
     {
+        ngx_http_otpreg_sms_refused(olcf, OTPREG_STORE_SMS_COUNTRY,
+                                    in->phone.number);
+
         outcome[NGX_HTTP_OTPREG_PHONE] = OTPREG_PHONE_COUNTRY;
     }
 
@@ -250,29 +205,6 @@ ngx_http_otpreg_check_presence(ngx_http_otpreg_presence_e presence,
     }
 
     return outcome;
-}
-
-
-static ngx_uint_t
-ngx_http_otpreg_country_is_allowed(ngx_http_otpreg_loc_conf_t *olcf,
-    const char *number)
-{
-    ngx_str_t   *prefix;
-    ngx_uint_t   i;
-
-    if (olcf->countries == NULL) {
-        return 1;
-    }
-
-    prefix = olcf->countries->elts;
-
-    for (i = 0; i < olcf->countries->nelts; i++) {
-        if (ngx_strncmp(number, prefix[i].data, prefix[i].len) == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 

@@ -66,6 +66,15 @@
            "Messages that expired before they were sent.")                    \
     metric(SMS_EXPIRED, "otpreg_messages_expired_total",                      \
            "channel=\"sms\"", "")                                             \
+    metric(SMS_REFUSED_TOTAL, "otpreg_sms_refused_total",                     \
+           "scope=\"total\"",                                                 \
+           "SMS that were refused before a provider was asked.")              \
+    metric(SMS_REFUSED_PREFIX, "otpreg_sms_refused_total",                    \
+           "scope=\"prefix\"", "")                                            \
+    metric(SMS_REFUSED_SHARE, "otpreg_sms_refused_total",                     \
+           "scope=\"share\"", "")                                             \
+    metric(SMS_REFUSED_COUNTRY, "otpreg_sms_refused_total",                   \
+           "scope=\"country\"", "")                                           \
     metric(HASH_FULL, "otpreg_queue_full_total", "pool=\"hash\"",             \
            "Requests and messages that found a thread pool's queue full.")    \
     metric(DATABASE_FULL, "otpreg_queue_full_total", "pool=\"database\"", "") \

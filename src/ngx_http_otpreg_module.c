@@ -21,6 +21,7 @@
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_secret.h"
 #include "ngx_http_otpreg_service.h"
+#include "ngx_http_otpreg_sms_limit.h"
 
 
 #define NGX_HTTP_OTPREG_CSP                                                   \
@@ -303,6 +304,27 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       offsetof(ngx_http_otpreg_loc_conf_t, global_limits),
       NULL },
 
+    { ngx_string("otpreg_sms_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_sms_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("otpreg_sms_prefix_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_sms_prefix_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("otpreg_sms_verified_share"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_otpreg_set_sms_verified_share,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("otpreg_password_length"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_otpreg_set_password_length,
@@ -562,6 +584,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->code_attempts = NGX_CONF_UNSET_UINT;
     olcf->resend_delay = NGX_CONF_UNSET;
     olcf->limits = NGX_CONF_UNSET_PTR;
+    ngx_http_otpreg_create_sms_limits(olcf);
     olcf->password_min = NGX_CONF_UNSET_UINT;
     olcf->password_max = NGX_CONF_UNSET_UINT;
     olcf->blocklist = NGX_CONF_UNSET_PTR;
@@ -623,6 +646,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->limits, prev->limits,
                              &ngx_http_otpreg_address_limit);
     ngx_http_otpreg_limit_merge(conf, prev);
+    ngx_http_otpreg_merge_sms_limits(conf, prev);
     ngx_conf_merge_uint_value(conf->password_min, prev->password_min, 15);
     ngx_conf_merge_uint_value(conf->password_max, prev->password_max, 128);
     ngx_conf_merge_ptr_value(conf->blocklist, prev->blocklist, NULL);

@@ -125,7 +125,7 @@ typedef struct {
 
     ngx_http_otpreg_presence_e  identifiers[NGX_HTTP_OTPREG_IDENTIFIERS];
     ngx_uint_t                  channel;        /* the default */
-    ngx_array_t                *countries;      /* ngx_str_t, NULL: any */
+    ngx_array_t                *countries;      /* NULL: any */
 
     ngx_array_t                *couriers[NGX_HTTP_OTPREG_CHANNELS];
                                                 /* ngx_str_t, in this order */
@@ -142,6 +142,7 @@ typedef struct {
     ngx_http_otpreg_limit_t     client_limits[NGX_HTTP_OTPREG_LIMITS];
     ngx_http_otpreg_limit_t     global_limits[NGX_HTTP_OTPREG_LIMITS];
     uint32_t                    limit_scope;
+    otpreg_store_sms_limits_t   sms_limits;
 
     ngx_uint_t                  password_min;   /* code points */
     ngx_uint_t                  password_max;

@@ -108,6 +108,12 @@ static const ngx_http_otpreg_answer_t
         ngx_string("Too many requests came from your network. Please try "
                    "again later.") },
 
+    [OTPREG_SMS_LIMIT] = {
+        429, ngx_string("sms_limit"),
+        ngx_string("We cannot send more text messages right now. Please try "
+                   "again later, or use your email address if the form asks "
+                   "for one.") },
+
     [OTPREG_UNDELIVERABLE] = {
         422, ngx_string("undeliverable"),
         ngx_string("The message with your code could not be delivered. Please "

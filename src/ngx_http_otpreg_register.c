@@ -22,6 +22,7 @@
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_sms_limit.h"
 #include "ngx_http_otpreg_task.h"
 
 
@@ -371,6 +372,7 @@ ngx_http_otpreg_register_signup(ngx_http_request_t *r)
     s->operations = olcf->hash_operations;
     s->in.lifetime = olcf->code_lifetime;
     s->in.limits = olcf->limits;
+    s->in.sms_limits = &olcf->sms_limits;
 
     otpreg_id_make(ngx_http_otpreg_now_ms(), s->in.otp.id);
 
@@ -488,6 +490,10 @@ ngx_http_otpreg_register_settle(void *data)
 
     if (s->outcome == OTPREG_OK && !s->in.dry) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_SIGNUPS, 1);
+
+    } else if (s->outcome == OTPREG_SMS_LIMIT) {
+        ngx_http_otpreg_sms_refused(s->service->conf, s->out.sms_scope,
+                                    s->in.otp.address);
     }
 
     if (s->outcome == OTPREG_OK && s->out.send) {

@@ -397,6 +397,7 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
     case OTPREG_RESEND_TOO_SOON:
     case OTPREG_ADDRESS_LIMIT:
     case OTPREG_CLIENT_LIMIT:
+    case OTPREG_SMS_LIMIT:
         seconds = ctx->retry_after;
         break;
 

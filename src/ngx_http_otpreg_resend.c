@@ -16,6 +16,7 @@
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_sms_limit.h"
 #include "ngx_http_otpreg_task.h"
 
 
@@ -134,6 +135,7 @@ ngx_http_otpreg_resend_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     a->in.purpose = OTPREG_PURPOSE_SIGNUP;
     a->in.attempts_max = olcf->code_attempts;
     a->in.limits = olcf->limits;
+    a->in.sms_limits = &olcf->sms_limits;
     a->in.delay = olcf->resend_delay;
     a->in.lifetime = olcf->code_lifetime;
     a->in.digits = olcf->code_length;
@@ -166,6 +168,10 @@ ngx_http_otpreg_resend_settle(void *data)
 
     if (a->outcome == OTPREG_OK) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_RESENDS, 1);
+
+    } else if (a->outcome == OTPREG_SMS_LIMIT) {
+        ngx_http_otpreg_sms_refused(a->service->conf, a->out.queued.sms_scope,
+                                    a->out.otp.address);
     }
 
     if (a->outcome == OTPREG_OK && a->out.queued.send) {

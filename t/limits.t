@@ -154,7 +154,40 @@ is register('fifty@example.com')->{status}, 429, 'but no seventh';
 is register('fifty@example.com')->{status}, 201, 'no limit';
 
 
-=== TEST 8: limits that make no sense
+=== TEST 8: attack 22: a thousand client addresses and one mailbox
+--- http_config eval
+"$::Http set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;"
+--- config eval: $::Config
+--- flow
+my $to = 'victim@example.com';
+my $own = register($to);
+is $own->{status}, 201, 'the owner of the address signs up';
+my $code = code_for($to);
+
+my (%n, %clients);
+for my $part (0 .. 19) {
+    my @ip = map { "203.0.$part.$_" } 1 .. 50;
+    @clients{@ip} = ();
+    $n{$_->{status}}++ for http_many([map {
+        ['POST', '/register', timeout => 60, json => form($to),
+         headers => { 'X-Real-IP' => $_ }]
+    } @ip]);
+}
+is scalar(keys %clients), 1000, 'a thousand clients';
+is_deeply \%n, { 201 => 4, 429 => 996 }, 'have four more mails sent to it';
+ok wait_mail($to, 10, 5), 'these come';
+is sends($to), 5, 'five are counted';
+is sql("SELECT COUNT(*) FROM messages WHERE address_key = '$to'"), 5,
+   'and no more will';
+
+is http('POST', '/verify-otp', cookie => $own->{cookie},
+        json => { otp => $code })->{status}, 200,
+   'the code that the owner had before still works';
+is sql("SELECT COUNT(*) FROM users WHERE email_owner = '$to'"), 1,
+   'for one user';
+
+
+=== TEST 9: limits that make no sense
 --- http_config
 otpreg_address_limit 5/w;
 --- config
@@ -163,7 +196,7 @@ otpreg_address_limit 5/w;
 invalid parameter "5/w" in
 
 
-=== TEST 9: none at all
+=== TEST 10: none at all
 --- http_config
 otpreg_address_limit 0/h;
 --- config
@@ -172,7 +205,7 @@ otpreg_address_limit 0/h;
 invalid parameter "0/h" in
 
 
-=== TEST 10: longer than is kept
+=== TEST 11: longer than is kept
 --- http_config
 otpreg_address_limit 5/3d;
 --- config

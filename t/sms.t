@@ -270,7 +270,7 @@ invalid parameter "fax=required" in
 
 === TEST 13: a country that is none
 --- http_config
-otpreg_sms_countries 44;
+otpreg_sms_countries +1 44;
 --- config
 --- must_die
 --- error_log

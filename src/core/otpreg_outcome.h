@@ -37,6 +37,7 @@ typedef enum {
     OTPREG_RESEND_TOO_SOON,
     OTPREG_ADDRESS_LIMIT,           /* too many messages to this address */
     OTPREG_CLIENT_LIMIT,            /* too many requests of this client */
+    OTPREG_SMS_LIMIT,               /* too many SMS to all, or to a prefix */
     OTPREG_UNDELIVERABLE,           /* the message was given up */
 
     /* our side */

@@ -70,6 +70,47 @@ X(OTPREG_SQL_BUDGET_USED,                                                     \
 X(OTPREG_SQL_BUDGET_USE,                                                      \
   "INSERT INTO sends (channel, address_key, sent_at) VALUES (?, ?, NOW(6))")  \
                                                                               \
+/* span, site, span: of whole minutes, of which the oldest may lie partly     \
+ * before the period */                                                       \
+X(OTPREG_SQL_SMS_TOTAL,                                                       \
+  "SELECT COALESCE(SUM(sent), 0), COALESCE(TIMESTAMPDIFF(SECOND, NOW(6),"     \
+  "                MIN(began_at) + INTERVAL ? SECOND), 0)"                    \
+  " FROM sms_totals WHERE site = ?"                                           \
+  "   AND began_at > NOW(6) - INTERVAL ? SECOND")                             \
+                                                                              \
+/* site */                                                                    \
+X(OTPREG_SQL_SMS_TOTAL_USE,                                                   \
+  "INSERT INTO sms_totals (site, began_at, sent)"                             \
+  " VALUES (?, DATE_FORMAT(NOW(), '%Y-%m-%d %H:%i:00'), 1)"                   \
+  " ON DUPLICATE KEY UPDATE sent = sent + 1")                                 \
+                                                                              \
+/* period, site, prefix, period: how many, and when one of them is out of the \
+ * period */                                                                  \
+X(OTPREG_SQL_SMS_PREFIX,                                                      \
+  "SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(SECOND, NOW(6),"                   \
+  "                 MIN(sent_at) + INTERVAL ? SECOND), 0)"                    \
+  " FROM sms_sends WHERE site = ? AND prefix = ?"                             \
+  "   AND sent_at > NOW(6) - INTERVAL ? SECOND")                              \
+                                                                              \
+/* site, prefix, otp_id */                                                    \
+X(OTPREG_SQL_SMS_PREFIX_USE,                                                  \
+  "INSERT INTO sms_sends (site, prefix, otp_id, sent_at)"                     \
+  " VALUES (?, ?, ?, NOW(6))")                                                \
+                                                                              \
+/* from, site, prefix, from, to, max: of the newest messages so many seconds  \
+ * ago how many there are, how many were verified, and when the oldest of     \
+ * them is out of the period */                                               \
+X(OTPREG_SQL_SMS_VERIFIED,                                                    \
+  "SELECT COUNT(*), COALESCE(SUM(n.verified), 0),"                            \
+  "       COALESCE(TIMESTAMPDIFF(SECOND, NOW(6),"                             \
+  "                MIN(n.sent_at) + INTERVAL ? SECOND), 0)"                   \
+  " FROM (SELECT s.sent_at, o.consumed_at IS NOT NULL AS verified"            \
+  "       FROM sms_sends s LEFT JOIN otps o ON o.id = s.otp_id"               \
+  "       WHERE s.site = ? AND s.prefix = ?"                                  \
+  "         AND s.sent_at > NOW(6) - INTERVAL ? SECOND"                       \
+  "         AND s.sent_at <= NOW(6) - INTERVAL ? SECOND"                      \
+  "       ORDER BY s.sent_at DESC LIMIT ?) n")                                \
+                                                                              \
 /* email_key: one sign-up at a time asks whether the owner knows */           \
 X(OTPREG_SQL_EMAIL_OWNER_LOCK,                                                \
   "SELECT 1 FROM users WHERE email_owner = ? FOR UPDATE")                     \
@@ -217,6 +258,12 @@ X(OTPREG_SQL_PURGE_USERS,                                                     \
                                                                               \
 X(OTPREG_SQL_PURGE_SENDS,                                                     \
   "DELETE FROM sends WHERE sent_at < NOW(6) - INTERVAL 2 DAY LIMIT 1000")     \
+                                                                              \
+X(OTPREG_SQL_PURGE_SMS_SENDS,                                                 \
+  "DELETE FROM sms_sends WHERE sent_at < NOW(6) - INTERVAL 2 DAY LIMIT 1000") \
+                                                                              \
+X(OTPREG_SQL_PURGE_SMS_TOTALS,                                                \
+  "DELETE FROM sms_totals WHERE began_at < NOW(6) - INTERVAL 3 DAY LIMIT 1000")\
                                                                               \
 X(OTPREG_SQL_PURGE_BUDGETS,                                                   \
   "DELETE FROM budgets WHERE used_at < NOW(6) - INTERVAL 2 DAY LIMIT 1000")   \

@@ -79,11 +79,36 @@ typedef struct {
 } otpreg_store_limits_t;
 
 
+/* how many SMS may be sent; all of it holds, for each site by itself */
+
+typedef struct {
+    const otpreg_store_limits_t *total;
+    const otpreg_store_limits_t *prefix;    /* to numbers with one prefix */
+    unsigned            digits;             /* of a prefix */
+    unsigned            share;              /* verified, percent; 0: any */
+    unsigned            share_of;           /* newest messages to a prefix */
+    unsigned            lifetime;           /* of a code, seconds */
+} otpreg_store_sms_limits_t;
+
+
+/* what refused an SMS */
+
+typedef enum {
+    OTPREG_STORE_SMS_FREE = 0,
+    OTPREG_STORE_SMS_TOTAL,
+    OTPREG_STORE_SMS_PREFIX,
+    OTPREG_STORE_SMS_SHARE,
+    OTPREG_STORE_SMS_COUNTRY,           /* not asked of the store */
+    OTPREG_STORE_SMS_SCOPES
+} otpreg_store_sms_scope_t;
+
+
 /* the first of the two: what to write, the second: what became of it */
 
 typedef struct {
     otpreg_store_outbox_t       outbox;
     const otpreg_store_limits_t *limits;
+    const otpreg_store_sms_limits_t *sms_limits;
     otpreg_username_t           username;
     otpreg_email_t              email;          /* each may be empty */
     otpreg_phone_t              phone;
@@ -98,7 +123,8 @@ typedef struct {
 
 typedef struct {
     bool                        send;           /* message is ours to send */
-    int64_t                     retry_after;    /* _ADDRESS_LIMIT: seconds */
+    int64_t                     retry_after;    /* _LIMIT: seconds */
+    otpreg_store_sms_scope_t    sms_scope;      /* _SMS_LIMIT: which one */
     otpreg_store_message_t      message;
 } otpreg_store_queued_t;
 
@@ -107,8 +133,8 @@ typedef struct {
  * Write user, OTP and message in one transaction.  An address that has an
  * owner gets a decoy and, once a day, a message to the owner.
  *
- * Returns OTPREG_OK, OTPREG_USERNAME_TAKEN, OTPREG_ADDRESS_LIMIT (nothing is
- * written), OTPREG_DATABASE_DOWN or OTPREG_ERROR.
+ * Returns OTPREG_OK, OTPREG_USERNAME_TAKEN, OTPREG_ADDRESS_LIMIT or
+ * OTPREG_SMS_LIMIT (nothing is written), OTPREG_DATABASE_DOWN or OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_signup(const otpreg_db_conf_t *conf,
     const otpreg_store_signup_t *in, otpreg_store_queued_t *out, char *error);
@@ -140,6 +166,7 @@ otpreg_outcome_t otpreg_store_verify(const otpreg_db_conf_t *conf,
 typedef struct {
     otpreg_store_outbox_t       outbox;
     const otpreg_store_limits_t *limits;
+    const otpreg_store_sms_limits_t *sms_limits;
     uint8_t                     id[OTPREG_ID_LEN];      /* of the OTP */
     uint8_t                     new_id[OTPREG_ID_LEN];  /* of its successor */
     uint8_t                     message_id[OTPREG_ID_LEN];
@@ -164,8 +191,8 @@ typedef struct {
  * Queue the same code again while it lives, else a new OTP for the same user.
  *
  * Returns OTPREG_OK, OTPREG_NO_SIGNUP, OTPREG_CODE_USED,
- * OTPREG_RESEND_TOO_SOON, OTPREG_ADDRESS_LIMIT, OTPREG_DATABASE_DOWN or
- * OTPREG_ERROR.
+ * OTPREG_RESEND_TOO_SOON, OTPREG_ADDRESS_LIMIT, OTPREG_SMS_LIMIT,
+ * OTPREG_DATABASE_DOWN or OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_resend(const otpreg_db_conf_t *conf,
     const otpreg_store_resend_t *in, otpreg_store_resent_t *out, char *error);

@@ -340,6 +340,8 @@ otpreg_store_purge_work(otpreg_db_t *db, void *data, bool lost)
 
     static const unsigned  sql[] = {
         OTPREG_SQL_PURGE_SENDS,
+        OTPREG_SQL_PURGE_SMS_SENDS,
+        OTPREG_SQL_PURGE_SMS_TOTALS,
         OTPREG_SQL_PURGE_BUDGETS,
         OTPREG_SQL_PURGE_MESSAGES,
         OTPREG_SQL_PURGE_USERS,

@@ -53,6 +53,9 @@ static otpreg_db_rc_t otpreg_store_resend_lock(otpreg_db_t *db,
     otpreg_store_resend_row_t *row);
 static otpreg_db_rc_t otpreg_store_resend_user(otpreg_db_t *db,
     otpreg_store_resend_row_t *row);
+static otpreg_db_rc_t otpreg_store_resend_sms(otpreg_db_t *db,
+    const otpreg_store_resend_t *in, const otpreg_store_resend_row_t *row,
+    otpreg_store_queued_t *out);
 static otpreg_db_rc_t otpreg_store_resend_write(otpreg_db_t *db,
     otpreg_store_resend_work_t *work, otpreg_store_resend_row_t *row);
 static otpreg_db_rc_t otpreg_store_resend_renew(otpreg_db_t *db,
@@ -144,6 +147,18 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
 
     if (out->retry_after != 0) {
         work->outcome = OTPREG_ADDRESS_LIMIT;
+        otpreg_db_rollback(db);
+        return OTPREG_DB_OK;
+    }
+
+    rc = otpreg_store_resend_sms(db, work->in, &row, &out->queued);
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    if (out->queued.sms_scope != OTPREG_STORE_SMS_FREE) {
+        work->outcome = OTPREG_SMS_LIMIT;
+        out->retry_after = out->queued.retry_after;
         otpreg_db_rollback(db);
         return OTPREG_DB_OK;
     }
@@ -294,6 +309,22 @@ otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_resend_row_t *row)
     }
 
     return rc;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_resend_sms(otpreg_db_t *db, const otpreg_store_resend_t *in,
+    const otpreg_store_resend_row_t *row, otpreg_store_queued_t *out)
+{
+    otpreg_otp_t  otp;
+
+    otp = row->otp;
+
+    if (!row->alive) {
+        memcpy(otp.id, in->new_id, OTPREG_ID_LEN);
+    }
+
+    return otpreg_store_sms(db, in->sms_limits, in->outbox.site, &otp, out);
 }
 
 

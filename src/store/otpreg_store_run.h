@@ -71,6 +71,19 @@ otpreg_db_rc_t otpreg_store_budget(otpreg_db_t *db,
 
 
 /*
+ * Count an SMS, inside the caller's transaction, after its address: by the
+ * prefix of the number and for the site.  Mails are not counted.
+ *
+ * otp    [in]   its number, and its id: the one that the message will have
+ * out    [out]  sms_scope: _FREE, or what refused it; then nothing was counted,
+ *               and retry_after is the seconds to wait
+ */
+otpreg_db_rc_t otpreg_store_sms(otpreg_db_t *db,
+    const otpreg_store_sms_limits_t *limits, const char *site,
+    const otpreg_otp_t *otp, otpreg_store_queued_t *out);
+
+
+/*
  * The canonical form of an address as two placeholders, for an e-mail address
  * and for a phone number: the one of the other channel is NULL.
  */

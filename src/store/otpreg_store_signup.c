@@ -148,6 +148,14 @@ otpreg_store_signup_write(otpreg_db_t *db, otpreg_store_signup_work_t *work)
         return OTPREG_DB_OK;
     }
 
+    rc = otpreg_store_sms(db, in->sms_limits, in->outbox.site, &in->otp,
+                          work->out);
+
+    if (rc != OTPREG_DB_OK || work->out->sms_scope != OTPREG_STORE_SMS_FREE) {
+        work->outcome = OTPREG_SMS_LIMIT;
+        return rc;
+    }
+
     user_id = 0;
     noticed = false;
 

@@ -224,6 +224,9 @@ otpreg_cookie_secure off;
 otpreg_address_limit off;
 otpreg_client_limit off;
 otpreg_global_limit off;
+otpreg_sms_limit off;
+otpreg_sms_prefix_limit off;
+otpreg_sms_verified_share off;
 EOC
 }
 
