@@ -19,7 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     size_t          room, n, count;
     uint8_t        *copy;
     unsigned        segments;
-    otpreg_str_t    text, host;
+    otpreg_str_t    text, host, left;
     static char     nothing[1];
 
     if (len < 2) {
@@ -50,15 +50,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         fuzz_check(segments <= text.len / 33 + 1);
         fuzz_check(text.len == 0 || segments >= text.len / (153 * 4));
 
-        while (text.len != 0 && segments != 0) {
-            n = otpreg_sms_segments((otpreg_str_t) { text.data,
-                                                     text.len - 1 });
+        for (left = text;
+             left.len != 0 && left.len < 256 && segments != 0;
+             left.len--)
+        {
+            n = otpreg_sms_segments((otpreg_str_t) { left.data,
+                                                     left.len - 1 });
             fuzz_check(n <= segments);
             segments = (unsigned) n;
-            text.len--;
         }
-
-        text.len = len - 1 - host.len - (len - 1 != host.len);
     }
 
     out = malloc(room != 0 ? room : 1);
