@@ -344,7 +344,11 @@ ngx_http_otpreg_verify_settle(void *data)
         break;
     }
 
-    if (a->outcome != OTPREG_CODE_WRONG && a->outcome != OTPREG_CODE_SPENT) {
+    /* a robot's code that was never there is expired, too */
+
+    if (a->outcome != OTPREG_CODE_WRONG && a->outcome != OTPREG_CODE_SPENT
+        && a->outcome != OTPREG_CODE_EXPIRED)
+    {
         ngx_http_otpreg_limit_give_back(&a->hold);
     }
 }

@@ -198,8 +198,10 @@ subtest 'attack 24: wrong codes, at once, over a reload: exactly five' => sub {
 
 subtest 'attack 6: one code over many flows' => sub {
     limits('otpreg_client_limit register=off verify=off wrong=3/h;'
-           . 'otpreg_global_limit wrong=8/2h;');
-    my @flows = map { signup(client(100 + $_)) } 1 .. 12;
+           . 'otpreg_global_limit wrong=11/2h;');
+    my @flows = map { signup(client(100 + $_)) } 1 .. 11;
+    my $last = form();
+    push @flows, signup(client(112), $last);
     my @owners = map { my $f = form(); [$f, signup(client(200), $f)] } 1 .. 3;
 
     my @one = map { $nginx->http(@{ verify(client(1), $_, '000000') }) }
@@ -208,6 +210,13 @@ subtest 'attack 6: one code over many flows' => sub {
               [('code_wrong') x 3, ('client_limit') x 3],
               'one client: three guesses, though each flow is fresh';
     cmp_ok $one[5]{headers}{'retry-after'}, '>', 3500, 'then it waits';
+
+    sql('UPDATE otps SET expires_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR
+         WHERE user_id = (SELECT id FROM users WHERE username = '
+        . "'$last->{username}')");
+    is_deeply codes($nginx->http_many(
+                  [map { verify(client(4), $flows[11], '000000') } 1 .. 5])),
+              { code_expired => 3, client_limit => 2 }, 'expired ones count';
 
     # the limit is one of wrong codes: who has the right one is not held up
 
@@ -221,7 +230,7 @@ subtest 'attack 6: one code over many flows' => sub {
               'was given back: there are three guesses yet';
 
     my $limited = 'otpreg_limited_total{limit="global",kind="wrong"}';
-    is counter($limited), 0, 'six of eight in sum';
+    is counter($limited), 0, 'nine of eleven in sum';
 
     my @many = map { $nginx->http(@{ verify(client(3), $flows[$_], '000000') })
                } 7 .. 10;
@@ -231,13 +240,13 @@ subtest 'attack 6: one code over many flows' => sub {
 
     my @each = map {
         my $c = client(10 + $_);
-        map { $nginx->http(@{ verify($c, $flows[11], '000000') }) } 1 .. 2;
+        map { $nginx->http(@{ verify($c, $flows[0], '000000') }) } 1 .. 2;
     } 1 .. 3;
     is_deeply [map { $_->{json}{code} } @each],
               [('code_wrong', 'client_limit') x 3],
               'a new client has one guess: nobody is locked out';
     cmp_ok counter($limited), '>=', 7, 'the alarm is there';
-    is log_count(qr{all clients together reached the limit wrong=8/7200s}), 1,
+    is log_count(qr{all clients together reached the limit wrong=11/7200s}), 1,
        'and in the log, once';
 
     $code = code_for("$owners[1][0]{username}\@example.com");
