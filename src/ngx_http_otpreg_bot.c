@@ -333,24 +333,37 @@ ngx_http_otpreg_bot_verified(ngx_http_otpreg_ctx_t *ctx,
 
 otpreg_outcome_t
 ngx_http_otpreg_bot_resent(ngx_http_otpreg_ctx_t *ctx,
-    otpreg_outcome_t outcome, otpreg_store_resent_t *out)
+    otpreg_outcome_t outcome, const otpreg_store_to_t *to,
+    otpreg_store_resent_t *out)
 {
+    ngx_uint_t  changed;
+
     if (ctx->ticket.otp.purpose != OTPREG_PURPOSE_NONE
         || outcome != OTPREG_NO_SIGNUP)
     {
         return outcome;
     }
 
-    out->retry_after = ngx_http_otpreg_resend_in(ctx);
-
-    if (out->retry_after != 0) {
-        return OTPREG_RESEND_TOO_SOON;
-    }
-
     out->otp = ctx->ticket.otp;
     out->expires_in = ngx_http_otpreg_expires_in(ctx);
 
-    if (out->expires_in == 0) {
+    changed = (to->address[0] != '\0'
+               && (to->channel != out->otp.channel
+                   || ngx_strcmp(to->address, out->otp.address) != 0));
+
+    if (changed) {
+        out->otp.channel = to->channel;
+        ngx_memcpy(out->otp.address, to->address, sizeof(to->address));
+
+    } else {
+        out->retry_after = ngx_http_otpreg_resend_in(ctx);
+
+        if (out->retry_after != 0) {
+            return OTPREG_RESEND_TOO_SOON;
+        }
+    }
+
+    if (changed || out->expires_in == 0) {
         out->expires_in = ctx->conf->code_lifetime;
     }
 

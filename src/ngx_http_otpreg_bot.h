@@ -51,7 +51,8 @@ void ngx_http_otpreg_bot_ticket(ngx_http_otpreg_ctx_t *ctx);
 otpreg_outcome_t ngx_http_otpreg_bot_verified(ngx_http_otpreg_ctx_t *ctx,
     otpreg_outcome_t outcome, unsigned *left);
 otpreg_outcome_t ngx_http_otpreg_bot_resent(ngx_http_otpreg_ctx_t *ctx,
-    otpreg_outcome_t outcome, otpreg_store_resent_t *out);
+    otpreg_outcome_t outcome, const otpreg_store_to_t *to,
+    otpreg_store_resent_t *out);
 
 
 /* $otpreg_honeypot and $otpreg_form_token; data is which of the fields */

@@ -113,6 +113,7 @@ ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
     queue = ngx_http_otpreg_service_queue(service, channel);
 
     outbox->site = (char *) service->conf->site.data;
+    outbox->channel = channel;
     outbox->lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
     outbox->lease = NULL;
 
@@ -236,6 +237,7 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
     poll->queue = queue;
     poll->pool = pool;
     poll->outbox.site = (char *) service->conf->site.data;
+    poll->outbox.channel = queue->channel;
     poll->outbox.lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
     poll->outbox.lease = poll->lease;
     poll->release = (ngx_time() >= service->release_at);
@@ -288,7 +290,6 @@ ngx_http_otpreg_dispatch_claim_work(void *data)
 
     if (poll->outcome == OTPREG_OK) {
         poll->outcome = otpreg_store_claim(database, &poll->outbox,
-                                           poll->queue->channel,
                                            poll->messages, poll->max,
                                            &poll->n, &poll->expired,
                                            poll->error);

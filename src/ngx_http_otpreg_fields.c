@@ -14,8 +14,14 @@
 #include "ngx_http_otpreg_sms_limit.h"
 
 
+static void ngx_http_otpreg_check_identifiers(
+    ngx_http_otpreg_loc_conf_t *olcf,
+    const ngx_http_otpreg_presence_e *presence, ngx_http_otpreg_ctx_t *ctx,
+    otpreg_form_field_t *fields, otpreg_store_signup_t *in);
 static otpreg_outcome_t ngx_http_otpreg_check_presence(
     ngx_http_otpreg_presence_e presence, otpreg_outcome_t outcome);
+static ngx_int_t ngx_http_otpreg_keep_value(ngx_http_request_t *r,
+    ngx_str_t *to, const otpreg_str_t *value);
 static void ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
     otpreg_form_field_t *field, otpreg_store_signup_t *in);
 
@@ -154,13 +160,58 @@ ngx_http_otpreg_check_identity(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *fields,
     otpreg_store_signup_t *in)
 {
-    ngx_uint_t                         i;
-    otpreg_outcome_t                   outcome[NGX_HTTP_OTPREG_IDENTIFIERS];
-    ngx_http_otpreg_loc_conf_t        *olcf;
-    const ngx_http_otpreg_presence_e  *presence;
+    ngx_http_otpreg_loc_conf_t  *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
-    presence = olcf->identifiers;
+
+    ngx_http_otpreg_check_identifiers(olcf, olcf->identifiers, ctx, fields,
+                                      in);
+    ngx_http_otpreg_check_channel(ctx, &fields[NGX_HTTP_OTPREG_CHANNEL], in);
+}
+
+
+/* a new address: neither is required, but one of the two */
+
+void
+ngx_http_otpreg_check_address(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *fields,
+    otpreg_store_to_t *to)
+{
+    ngx_uint_t                   i;
+    otpreg_store_signup_t        in;
+    ngx_http_otpreg_presence_e   presence[NGX_HTTP_OTPREG_IDENTIFIERS];
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    for (i = 0; i < NGX_HTTP_OTPREG_IDENTIFIERS; i++) {
+        presence[i] = olcf->identifiers[i] ? NGX_HTTP_OTPREG_OPTIONAL
+                                           : NGX_HTTP_OTPREG_ABSENT;
+    }
+
+    presence[NGX_HTTP_OTPREG_USERNAME] = NGX_HTTP_OTPREG_ABSENT;
+
+    ngx_memzero(&in, sizeof(otpreg_store_signup_t));
+
+    ngx_http_otpreg_check_identifiers(olcf, presence, ctx, fields, &in);
+    ngx_http_otpreg_check_channel(ctx, &fields[NGX_HTTP_OTPREG_CHANNEL], &in);
+
+    to->channel = in.otp.channel;
+    ngx_memcpy(to->address, in.otp.address, sizeof(to->address));
+    ngx_cpystrn((u_char *) to->key,
+                (u_char *) ((to->channel == OTPREG_CHANNEL_SMS)
+                            ? in.phone.number : in.email.key),
+                sizeof(to->key));
+}
+
+
+static void
+ngx_http_otpreg_check_identifiers(ngx_http_otpreg_loc_conf_t *olcf,
+    const ngx_http_otpreg_presence_e *presence, ngx_http_otpreg_ctx_t *ctx,
+    otpreg_form_field_t *fields, otpreg_store_signup_t *in)
+{
+    ngx_uint_t        i;
+    otpreg_outcome_t  outcome[NGX_HTTP_OTPREG_IDENTIFIERS];
 
     for (i = 0; i < NGX_HTTP_OTPREG_IDENTIFIERS; i++) {
         if (presence[i] == NGX_HTTP_OTPREG_ABSENT) {
@@ -191,8 +242,6 @@ ngx_http_otpreg_check_identity(ngx_http_request_t *r,
         ctx->fields[i] = ngx_http_otpreg_check_presence(presence[i],
                                                         outcome[i]);
     }
-
-    ngx_http_otpreg_check_channel(ctx, &fields[NGX_HTTP_OTPREG_CHANNEL], in);
 }
 
 
@@ -280,6 +329,60 @@ ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
     }
 
     ctx->fields[address] = OTPREG_REQUIRED;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_keep_typed(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    const otpreg_form_field_t *fields)
+{
+    ngx_uint_t  i;
+    ngx_str_t  *to[NGX_HTTP_OTPREG_IDENTIFIERS];
+
+    to[NGX_HTTP_OTPREG_USERNAME] = &ctx->username;
+    to[NGX_HTTP_OTPREG_EMAIL] = &ctx->email;
+    to[NGX_HTTP_OTPREG_PHONE] = &ctx->phone;
+
+    for (i = 0; i < NGX_HTTP_OTPREG_IDENTIFIERS; i++) {
+        if (ngx_http_otpreg_keep_value(r, to[i], &fields[i].value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_keep_value(ngx_http_request_t *r, ngx_str_t *to,
+    const otpreg_str_t *value)
+{
+    size_t     i;
+    ngx_str_t  from;
+
+    from.data = (u_char *) value->data;
+    from.len = value->len;
+
+    if (from.len == 0) {
+        return NGX_OK;
+    }
+
+    to->len = from.len;
+    to->data = ngx_pstrdup(r->pool, &from);
+
+    if (to->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* a page may be proxied, and the value go into a header there */
+
+    for (i = 0; i < to->len; i++) {
+        if (to->data[i] < ' ' || to->data[i] == 0x7f) {
+            to->data[i] = ' ';
+        }
+    }
+
+    return NGX_OK;
 }
 
 

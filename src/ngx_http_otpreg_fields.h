@@ -34,6 +34,24 @@ void ngx_http_otpreg_check_identity(ngx_http_request_t *r,
     otpreg_store_signup_t *in);
 
 
+/*
+ * Check email, phone and channel of a form that changes the address.
+ *
+ * to       [out]  the one that is meant, unless ctx->fields say what is wrong
+ */
+void ngx_http_otpreg_check_address(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *fields,
+    otpreg_store_to_t *to);
+
+
+/*
+ * Keep username, email and phone as typed for the page; the form itself is
+ * wiped.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_otpreg_keep_typed(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, const otpreg_form_field_t *fields);
+
+
 /* The address of a ticket for a page; out is OTPREG_EMAIL_MAX + 4 bytes. */
 size_t ngx_http_otpreg_mask(const otpreg_otp_t *otp, u_char *out);
 

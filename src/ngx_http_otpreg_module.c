@@ -269,6 +269,13 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       offsetof(ngx_http_otpreg_loc_conf_t, code_attempts),
       &ngx_http_otpreg_code_attempts_bounds },
 
+    { ngx_string("otpreg_verify_all"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, verify_all),
+      NULL },
+
     { ngx_string("otpreg_resend_delay"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_sec_slot,
@@ -590,6 +597,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->blocklist = NGX_CONF_UNSET_PTR;
     olcf->hash_memory = NGX_CONF_UNSET_SIZE;
     olcf->hash_operations = NGX_CONF_UNSET_UINT;
+    olcf->verify_all = NGX_CONF_UNSET;
     olcf->form_min = NGX_CONF_UNSET_MSEC;
     olcf->cookie_secure = NGX_CONF_UNSET;
     olcf->csp = NGX_CONF_UNSET_PTR;
@@ -653,6 +661,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->hash_memory, prev->hash_memory,
                               64 * 1024 * 1024);
     ngx_conf_merge_uint_value(conf->hash_operations, prev->hash_operations, 2);
+    ngx_conf_merge_value(conf->verify_all, prev->verify_all, 0);
     ngx_conf_merge_str_value(conf->honeypot, prev->honeypot, "homepage");
 
     if (conf->form_min == NGX_CONF_UNSET_MSEC

@@ -36,9 +36,9 @@
 #define NGX_HTTP_OTPREG_USERNAME     0
 #define NGX_HTTP_OTPREG_EMAIL        1
 #define NGX_HTTP_OTPREG_PHONE        2
-#define NGX_HTTP_OTPREG_PASSWORD     3
-#define NGX_HTTP_OTPREG_CONFIRM      4
-#define NGX_HTTP_OTPREG_CHANNEL      5
+#define NGX_HTTP_OTPREG_CHANNEL      3
+#define NGX_HTTP_OTPREG_PASSWORD     4
+#define NGX_HTTP_OTPREG_CONFIRM      5
 #define NGX_HTTP_OTPREG_OTP          6
 #define NGX_HTTP_OTPREG_FIELDS       7
 
@@ -137,6 +137,7 @@ typedef struct {
     ngx_uint_t                  code_length;    /* digits */
     time_t                      code_lifetime;  /* seconds */
     ngx_uint_t                  code_attempts;
+    ngx_flag_t                  verify_all;     /* email and phone, both */
     time_t                      resend_delay;   /* seconds */
     otpreg_store_limits_t      *limits;         /* of one address */
     ngx_http_otpreg_limit_t     client_limits[NGX_HTTP_OTPREG_LIMITS];
@@ -201,6 +202,7 @@ typedef struct {
     unsigned                    robot:1;
     unsigned                    resubmitted:1;
     unsigned                    done:1;         /* the outcome is known */
+    unsigned                    next:1;         /* another code is to come */
 } ngx_http_otpreg_ctx_t;
 
 

@@ -114,10 +114,15 @@ static const ngx_http_otpreg_answer_t
                    "again later, or use your email address if the form asks "
                    "for one.") },
 
+    [OTPREG_CHANGE_LIMIT] = {
+        422, ngx_string("change_limit"),
+        ngx_string("The address was changed too often. Please register "
+                   "again.") },
+
     [OTPREG_UNDELIVERABLE] = {
         422, ngx_string("undeliverable"),
         ngx_string("The message with your code could not be delivered. Please "
-                   "check the address and register again.") },
+                   "correct the address or the number.") },
 
     [OTPREG_BUSY] = {
         503, ngx_string("busy"),

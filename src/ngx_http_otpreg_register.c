@@ -28,7 +28,7 @@
 
 /* the form: fields with a message of their own, then those for robots */
 
-#define NGX_HTTP_OTPREG_BOT          (NGX_HTTP_OTPREG_CHANNEL + 1)
+#define NGX_HTTP_OTPREG_BOT          (NGX_HTTP_OTPREG_CONFIRM + 1)
 #define NGX_HTTP_OTPREG_FORM_FIELDS                                           \
     (NGX_HTTP_OTPREG_BOT + NGX_HTTP_OTPREG_BOT_FIELDS)
 
@@ -59,8 +59,6 @@ static void ngx_http_otpreg_register_check(ngx_http_request_t *r,
     otpreg_form_field_t *fields);
 static bool ngx_http_otpreg_register_same(otpreg_str_t password,
     otpreg_str_t confirm, ngx_http_otpreg_signup_t *s);
-static ngx_int_t ngx_http_otpreg_register_keep(ngx_http_request_t *r,
-    ngx_str_t *to, otpreg_form_field_t *field);
 static ngx_http_otpreg_signup_t *ngx_http_otpreg_register_signup(
     ngx_http_request_t *r);
 static void ngx_http_otpreg_register_wipe(void *data);
@@ -189,9 +187,9 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
         [NGX_HTTP_OTPREG_USERNAME] = { .name = "username" },
         [NGX_HTTP_OTPREG_EMAIL] = { .name = "email" },
         [NGX_HTTP_OTPREG_PHONE] = { .name = "phone" },
+        [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" },
         [NGX_HTTP_OTPREG_PASSWORD] = { .name = "password" },
         [NGX_HTTP_OTPREG_CONFIRM] = { .name = "confirm_password" },
-        [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" },
         [NGX_HTTP_OTPREG_FORM_FIELDS - 1] = { .name = NULL }
     };
 
@@ -204,16 +202,7 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_otpreg_register_keep(r, &ctx->username,
-                                      &fields[NGX_HTTP_OTPREG_USERNAME])
-        != NGX_OK
-        || ngx_http_otpreg_register_keep(r, &ctx->email,
-                                         &fields[NGX_HTTP_OTPREG_EMAIL])
-           != NGX_OK
-        || ngx_http_otpreg_register_keep(r, &ctx->phone,
-                                         &fields[NGX_HTTP_OTPREG_PHONE])
-           != NGX_OK)
-    {
+    if (ngx_http_otpreg_keep_typed(r, ctx, fields) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -310,41 +299,6 @@ ngx_http_otpreg_register_same(otpreg_str_t password, otpreg_str_t confirm,
     sodium_memzero(&other, sizeof(otpreg_password_t));
 
     return same;
-}
-
-
-/* what was typed stays in the form; the form itself is wiped */
-
-static ngx_int_t
-ngx_http_otpreg_register_keep(ngx_http_request_t *r, ngx_str_t *to,
-    otpreg_form_field_t *field)
-{
-    size_t     i;
-    ngx_str_t  from;
-
-    from.data = (u_char *) field->value.data;
-    from.len = field->value.len;
-
-    if (from.len == 0) {
-        return NGX_OK;
-    }
-
-    to->len = from.len;
-    to->data = ngx_pstrdup(r->pool, &from);
-
-    if (to->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    /* a page may be proxied, and the value go into a header there */
-
-    for (i = 0; i < to->len; i++) {
-        if (to->data[i] < ' ' || to->data[i] == 0x7f) {
-            to->data[i] = ' ';
-        }
-    }
-
-    return NGX_OK;
 }
 
 

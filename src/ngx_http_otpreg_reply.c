@@ -26,7 +26,7 @@ static ngx_int_t ngx_http_otpreg_reply_ok(ngx_http_request_t *r,
 static ngx_int_t ngx_http_otpreg_add_argument(ngx_http_request_t *r,
     ngx_str_t *uri, const char *argument);
 static ngx_int_t ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next);
+    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next, ngx_uint_t verified);
 static ngx_int_t ngx_http_otpreg_reply_problem(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 static ngx_int_t ngx_http_otpreg_problem_fields(ngx_http_request_t *r,
@@ -45,9 +45,9 @@ static const ngx_str_t  ngx_http_otpreg_field_names[] = {
     ngx_string("username"),
     ngx_string("email"),
     ngx_string("phone"),
+    ngx_string("channel"),
     ngx_string("password"),
     ngx_string("confirm_password"),
-    ngx_string("channel"),
     ngx_string("otp")
 };
 
@@ -86,33 +86,37 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
     ngx_int_t                  rc;
     ngx_str_t                  uri;
-    ngx_http_complex_value_t  *next;
+    ngx_uint_t                 verified;
 
     if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
         return ngx_http_otpreg_reply_page(r, ctx);
     }
 
-    next = (ctx->role == NGX_HTTP_OTPREG_VERIFY) ? ctx->conf->login_uri
-                                                 : ctx->conf->verify_uri;
+    verified = (ctx->role == NGX_HTTP_OTPREG_VERIFY && !ctx->next);
 
-    if (ngx_http_complex_value(r, next, &uri) != NGX_OK) {
+    if (ngx_http_complex_value(r, verified ? ctx->conf->login_uri
+                                           : ctx->conf->verify_uri,
+                               &uri)
+        != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = (ctx->role == NGX_HTTP_OTPREG_VERIFY)
-         ? ngx_http_otpreg_clear_cookie(r, ctx)
-         : ngx_http_otpreg_set_cookie(r, ctx);
+    rc = verified ? ngx_http_otpreg_clear_cookie(r, ctx)
+                  : ngx_http_otpreg_set_cookie(r, ctx);
 
     if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx->json) {
-        return ngx_http_otpreg_reply_json_ok(r, ctx, &uri);
+        return ngx_http_otpreg_reply_json_ok(r, ctx, &uri, verified);
     }
 
-    if (ctx->role == NGX_HTTP_OTPREG_RESEND
-        && ngx_http_otpreg_add_argument(r, &uri, "resent=1") != NGX_OK)
+    if ((ctx->role == NGX_HTTP_OTPREG_RESEND
+         && ngx_http_otpreg_add_argument(r, &uri, "resent=1") != NGX_OK)
+        || (ctx->next
+            && ngx_http_otpreg_add_argument(r, &uri, "next=1") != NGX_OK))
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -121,7 +125,7 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 }
 
 
-/* the page that comes next says so: $arg_resent */
+/* the page that comes next says so: $arg_resent, $arg_next */
 
 static ngx_int_t
 ngx_http_otpreg_add_argument(ngx_http_request_t *r, ngx_str_t *uri,
@@ -146,7 +150,7 @@ ngx_http_otpreg_add_argument(ngx_http_request_t *r, ngx_str_t *uri,
 
 static ngx_int_t
 ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next)
+    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next, ngx_uint_t verified)
 {
     u_char                  masked[OTPREG_EMAIL_MAX + 4];
     ngx_str_t               to;
@@ -158,7 +162,7 @@ ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
 
     ngx_http_otpreg_json_string(&json, "next", next);
 
-    if (ctx->role != NGX_HTTP_OTPREG_VERIFY) {
+    if (!verified) {
         to.data = masked;
         to.len = ngx_http_otpreg_mask(&ctx->ticket.otp, masked);
 

@@ -126,7 +126,11 @@ ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     if (ngx_http_otpreg_is_cross_site(r)) {
         ctx->outcome = OTPREG_CROSS_SITE;
 
-    } else if (ngx_http_otpreg_form_type(r) == OTPREG_FORM_UNKNOWN) {
+    } else if (ngx_http_otpreg_form_type(r) == OTPREG_FORM_UNKNOWN
+               && (ctx->role != NGX_HTTP_OTPREG_RESEND
+                   || r->headers_in.content_length_n > 0
+                   || r->headers_in.chunked))
+    {
         ctx->outcome = OTPREG_BODY_TYPE;
 
     } else if (r->headers_in.content_length_n > NGX_HTTP_OTPREG_BODY_MAX) {

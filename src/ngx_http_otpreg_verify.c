@@ -11,6 +11,7 @@
 
 #include <sodium.h>
 
+#include "ngx_http_otpreg_again.h"
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_headers.h"
@@ -25,7 +26,8 @@ typedef struct {
     ngx_http_otpreg_service_t      *service;
     otpreg_db_conf_t               *database;
     otpreg_store_verify_t           in;
-    unsigned                        left;
+    otpreg_store_verified_t         out;
+    ngx_http_otpreg_again_t        *next;       /* to the other address */
     ngx_http_otpreg_limit_hold_t    hold;       /* as if it were wrong */
     otpreg_outcome_t                outcome;
     char                            error[OTPREG_DB_ERROR_SIZE];
@@ -55,6 +57,8 @@ static otpreg_outcome_t ngx_http_otpreg_verify_parse(ngx_http_request_t *r,
 static void ngx_http_otpreg_verify_store(void *data);
 static void ngx_http_otpreg_verify_settle(void *data);
 static void ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data);
+static otpreg_outcome_t ngx_http_otpreg_verify_next(
+    ngx_http_otpreg_ctx_t *ctx, const ngx_http_otpreg_again_t *next);
 static void ngx_http_otpreg_verify_finish(ngx_http_request_t *r,
     otpreg_outcome_t outcome);
 
@@ -230,9 +234,20 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     a->database = olcf->database;
     a->in.purpose = OTPREG_PURPOSE_SIGNUP;
     a->in.match = match;
+    a->in.all = olcf->verify_all;
     a->in.attempts_max = olcf->code_attempts;
     ngx_memcpy(a->in.id, ctx->ticket.otp.id, OTPREG_ID_LEN);
     randombytes_buf(a->in.attempt, OTPREG_ID_LEN);
+
+    if (olcf->verify_all) {
+        a->next = ngx_http_otpreg_again_make(r, ctx,
+                        (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS)
+                        ? OTPREG_CHANNEL_EMAIL : OTPREG_CHANNEL_SMS, NULL);
+        if (a->next == NULL) {
+            ngx_http_otpreg_verify_finish(r, OTPREG_ERROR);
+            return;
+        }
+    }
 
     job.work = ngx_http_otpreg_verify_store;
     job.settle = ngx_http_otpreg_verify_settle;
@@ -243,6 +258,11 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
 
     if (rc != NGX_OK) {
         ngx_http_otpreg_limit_give_back(&a->hold);
+
+        if (a->next != NULL) {
+            ngx_http_otpreg_again_unused(a->next);
+        }
+
         ngx_http_otpreg_verify_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
                                                           : OTPREG_ERROR);
     }
@@ -314,7 +334,11 @@ ngx_http_otpreg_verify_store(void *data)
 {
     ngx_http_otpreg_attempt_t *a = data;
 
-    a->outcome = otpreg_store_verify(a->database, &a->in, &a->left, a->error);
+    a->outcome = otpreg_store_verify(a->database, &a->in, &a->out, a->error);
+
+    if (a->out.next) {
+        ngx_http_otpreg_again_store(a->next);
+    }
 }
 
 
@@ -325,10 +349,18 @@ ngx_http_otpreg_verify_settle(void *data)
 
     ngx_http_otpreg_dispatch_database(a->service, a->outcome, a->error);
 
+    if (a->out.next) {
+        ngx_http_otpreg_again_settle(a->next);
+
+    } else if (a->next != NULL) {
+        ngx_http_otpreg_again_unused(a->next);
+    }
+
     switch (a->outcome) {
 
     case OTPREG_OK:
-        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_VERIFIED, 1);
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_VERIFIED,
+                                   !a->out.next);
         break;
 
     case OTPREG_CODE_SPENT:
@@ -363,14 +395,38 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    a->outcome = ngx_http_otpreg_bot_verified(ctx, a->outcome, &a->left);
+    a->outcome = ngx_http_otpreg_bot_verified(ctx, a->outcome,
+                                              &a->out.left);
 
     if (a->outcome == OTPREG_CODE_WRONG || a->outcome == OTPREG_CODE_SPENT) {
-        ctx->attempts_left = a->left;
+        ctx->attempts_left = a->out.left;
         ctx->has_attempts = 1;
     }
 
-    ngx_http_otpreg_verify_finish(r, a->outcome);
+    ngx_http_otpreg_verify_finish(r, a->out.next
+                                  ? ngx_http_otpreg_verify_next(ctx, a->next)
+                                  : a->outcome);
+}
+
+
+/* this address is proved: on to the other one, which may have its code */
+
+static otpreg_outcome_t
+ngx_http_otpreg_verify_next(ngx_http_otpreg_ctx_t *ctx,
+    const ngx_http_otpreg_again_t *next)
+{
+    ctx->retry_after = next->out.retry_after;
+
+    if (next->outcome != OTPREG_OK
+        && next->outcome != OTPREG_RESEND_TOO_SOON)
+    {
+        return next->outcome;
+    }
+
+    ngx_http_otpreg_again_ticket(ctx, next);
+    ctx->next = 1;
+
+    return OTPREG_OK;
 }
 
 

@@ -334,12 +334,12 @@ main::limits('otpreg_sms_prefix_limit 8/h; otpreg_sms_verified_share 50% of=4;'
 --- config eval: $::Config
 --- flow
 sql("INSERT INTO users (phone, phone_key, password, is_active,
-                        phone_verified_at, created_at)
+                        phone_verified_at, verified_at, created_at)
      SELECT CONCAT('+1418555010', seq), CONCAT('+1418555010', seq), 'x', 1,
-            NOW(6), NOW(6) FROM seq_0_to_9");
+            NOW(6), NOW(6), NOW(6) FROM seq_0_to_9");
 my @owned = registers('14185550100', 4);
 my @free = registers('14195550100', 4);
-is rows('+1418555'), '10 4 4 4', 'decoys are counted as messages are';
+is rows('+1418555'), '14 4 4 4', 'decoys are counted as messages are';
 is sql("SELECT GROUP_CONCAT(DISTINCT template) FROM messages
         WHERE address LIKE '+1418%'"), 'taken', 'their owners are told';
 

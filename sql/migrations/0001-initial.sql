@@ -11,10 +11,11 @@ CREATE TABLE IF NOT EXISTS otpreg_schema (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- One row a sign-up.  The *_key columns hold canonical forms, compared as
--- bytes.  The *_owner columns are NULL until an address was proved, so a name
--- or an address is unique among proved users only: any number of sign-ups may
--- wait for it, the first that proves it wins, the others never can.
--- is_active is the administrator's switch once an address was proved.
+-- bytes.  verified_at is NULL until all that had to be proved was proved, and
+-- the *_owner columns until then, too, so a name or an address is unique among
+-- verified users only: any number of sign-ups may wait for it, the first that
+-- proves it wins, the others never can.
+-- is_active is the administrator's switch once a user is verified.
 
 CREATE TABLE IF NOT EXISTS users (
     id                  BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,
@@ -26,19 +27,21 @@ CREATE TABLE IF NOT EXISTS users (
     is_active           TINYINT(1) NOT NULL DEFAULT 0,
     email_verified_at   DATETIME(6) NULL,
     phone_verified_at   DATETIME(6) NULL,
+    verified_at         DATETIME(6) NULL,
     created_at          DATETIME(6) NOT NULL,
     username_key        VARBINARY(150) NULL,
     email_key           VARBINARY(254) NULL,
     phone_key           VARBINARY(16) NULL,
     username_owner      VARBINARY(150) GENERATED ALWAYS AS
-                            (IF(email_verified_at IS NULL
-                                AND phone_verified_at IS NULL,
+                            (IF(verified_at IS NULL,
                                 NULL, username_key)) STORED,
     email_owner         VARBINARY(254) GENERATED ALWAYS AS
-                            (IF(email_verified_at IS NULL,
+                            (IF(verified_at IS NULL
+                                OR email_verified_at IS NULL,
                                 NULL, email_key)) STORED,
     phone_owner         VARBINARY(16) GENERATED ALWAYS AS
-                            (IF(phone_verified_at IS NULL,
+                            (IF(verified_at IS NULL
+                                OR phone_verified_at IS NULL,
                                 NULL, phone_key)) STORED,
     PRIMARY KEY (id),
     UNIQUE KEY users_username_owner (username_owner),
@@ -48,14 +51,18 @@ CREATE TABLE IF NOT EXISTS users (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- One row an OTP.  The code is derived from the row and a key that is not in
--- the database.  user_id is NULL for a decoy, which nothing can activate.
+-- the database.  A decoy is the OTP of a sign-up for an address that has an
+-- owner: its code is sent to nobody, and it activates nobody.  A sign-up has
+-- one OTP after the other: superseded_by leads to the newest, changes counts
+-- how often its address was changed.
 -- last_attempt is the random number of the newest attempt that was admitted:
 -- it tells whose attempt it was when a connection was lost in between.
 
 CREATE TABLE IF NOT EXISTS otps (
     id                  BINARY(16) NOT NULL,
     purpose             TINYINT UNSIGNED NOT NULL,
-    user_id             BIGINT UNSIGNED NULL,
+    user_id             BIGINT UNSIGNED NOT NULL,
+    decoy               TINYINT(1) NOT NULL DEFAULT 0,
     channel             TINYINT UNSIGNED NOT NULL,
     address             VARCHAR(254) NOT NULL,
     address_key         VARBINARY(254) NOT NULL,
@@ -64,6 +71,7 @@ CREATE TABLE IF NOT EXISTS otps (
     digits              TINYINT UNSIGNED NOT NULL,
     attempts            SMALLINT UNSIGNED NOT NULL DEFAULT 0,
     sends               SMALLINT UNSIGNED NOT NULL DEFAULT 1,
+    changes             TINYINT UNSIGNED NOT NULL DEFAULT 0,
     created_at          DATETIME(6) NOT NULL,
     sent_at             DATETIME(6) NOT NULL,
     expires_at          DATETIME(6) NOT NULL,

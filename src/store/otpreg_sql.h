@@ -15,6 +15,13 @@
  */
 
 
+/* all: whether there is no other address that is yet to be proved */
+#define OTPREG_SQL_IS_LAST                                                    \
+    "(NOT ? OR IF(o.channel = 1,"                                             \
+    " u.phone_key IS NULL OR u.phone_verified_at IS NOT NULL,"                \
+    " u.email_key IS NULL OR u.email_verified_at IS NOT NULL))"
+
+
 #define OTPREG_SQL_LIST(X)                                                    \
                                                                               \
 X(OTPREG_SQL_SCHEMA_VERSION,                                                  \
@@ -32,12 +39,13 @@ X(OTPREG_SQL_USER_INSERT,                                                     \
   "                   phone_key, password, created_at)"                       \
   " VALUES (?, ?, ?, ?, ?, ?, ?, NOW(6))")                                    \
                                                                               \
-/* id, purpose, user_id, channel, address, address_key, key_name, digits,     \
- * lang, lifetime */                                                          \
+/* id, purpose, user_id, decoy, channel, address, address_key, key_name,      \
+ * digits, attempts, changes, lang, lifetime */                               \
 X(OTPREG_SQL_OTP_INSERT,                                                      \
-  "INSERT INTO otps (id, purpose, user_id, channel, address, address_key,"    \
-  "                  key_name, digits, lang, created_at, sent_at, expires_at)"\
-  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6),"                       \
+  "INSERT INTO otps (id, purpose, user_id, decoy, channel, address,"          \
+  "                  address_key, key_name, digits, attempts, changes, lang," \
+  "                  created_at, sent_at, expires_at)"                        \
+  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6),"              \
   "         NOW(6) + INTERVAL ? SECOND)")                                     \
                                                                               \
 /* id */                                                                      \
@@ -129,30 +137,38 @@ X(OTPREG_SQL_MESSAGE_RECENT,                                                  \
   "               AND created_at > NOW(6) - INTERVAL 1 DAY"                   \
   "               AND template = ?)")                                         \
                                                                               \
-/* attempt, match, match, match, match, id, purpose, attempts_max, attempt.   \
- * affected rows: 0 not admitted, 1 counted, 2 counted, consumed, activated;  \
+/* attempt, match, match, all, match, match, match, all, id, purpose,         \
+ * attempts_max, attempt.  all: the other address, too, must be proved.       \
+ * affected rows: 0 not admitted, 1 counted, 2 counted, consumed, proved;     \
  * repeated after a lost connection it does not count its attempt again;      \
- * no assignment reads a column that another one writes */                    \
+ * no assignment reads a column that another one changes */                   \
 X(OTPREG_SQL_VERIFY,                                                          \
-  "UPDATE otps o LEFT JOIN users u ON u.id = o.user_id"                       \
+  "UPDATE otps o LEFT JOIN users u ON u.id = o.user_id AND o.decoy = 0"       \
+  "   AND o.address_key = IF(o.channel = 1, u.email_key, u.phone_key)"        \
   " SET o.attempts = LAST_INSERT_ID(o.attempts + 1),"                         \
   "     o.last_attempt = ?,"                                                  \
   "     o.consumed_at = IF(? AND u.id IS NOT NULL, NOW(6), NULL),"            \
-  "     u.is_active = IF(?, 1, u.is_active),"                                 \
-  "     u.email_verified_at = IF(? AND o.channel = 1, NOW(6), NULL),"         \
-  "     u.phone_verified_at = IF(? AND o.channel = 2, NOW(6), NULL)"          \
+  "     u.is_active = IF(? AND " OTPREG_SQL_IS_LAST ", 1, u.is_active),"      \
+  "     u.email_verified_at = IF(? AND o.channel = 1, NOW(6),"                \
+  "                              u.email_verified_at),"                       \
+  "     u.phone_verified_at = IF(? AND o.channel = 2, NOW(6),"                \
+  "                              u.phone_verified_at),"                       \
+  "     u.verified_at = IF(? AND " OTPREG_SQL_IS_LAST ", NOW(6), NULL)"       \
   " WHERE o.id = ? AND o.purpose = ? AND o.consumed_at IS NULL"               \
+  "   AND o.superseded_by IS NULL"                                            \
   "   AND o.expires_at > NOW(6) AND o.attempts < ?"                           \
   "   AND NOT (o.last_attempt <=> ?)"                                         \
-  "   AND u.email_verified_at IS NULL AND u.phone_verified_at IS NULL")       \
+  "   AND u.verified_at IS NULL")                                             \
                                                                               \
 /* attempts_max, attempt, id */                                               \
 X(OTPREG_SQL_OTP_STATE,                                                       \
   "SELECT o.attempts, o.attempts >= ?, o.expires_at <= NOW(6),"               \
   "       o.consumed_at IS NOT NULL, COALESCE(o.last_attempt = ?, 0),"        \
-  "       u.email_verified_at IS NOT NULL"                                    \
-  "       OR u.phone_verified_at IS NOT NULL"                                 \
-  " FROM otps o LEFT JOIN users u ON u.id = o.user_id WHERE o.id = ?")        \
+  "       u.verified_at IS NOT NULL,"                                         \
+  "       IF(o.channel = 1, u.email_verified_at, u.phone_verified_at)"        \
+  "       IS NOT NULL"                                                        \
+  " FROM otps o LEFT JOIN users u ON u.id = o.user_id AND o.decoy = 0"        \
+  " WHERE o.id = ?")                                                          \
                                                                               \
 /* attempt, id */                                                             \
 X(OTPREG_SQL_OTP_BURN,                                                        \
@@ -163,18 +179,20 @@ X(OTPREG_SQL_OTP_BURN,                                                        \
 /* attempts_max, id, purpose: the row, whether its code lives, and the times  \
  * since the newest send and until the end */                                 \
 X(OTPREG_SQL_OTP_LOCK,                                                        \
-  "SELECT o.user_id, o.channel, o.address, o.address_key, o.key_name,"        \
-  "       o.digits, o.attempts < ? AND o.expires_at > NOW(6),"                \
+  "SELECT o.user_id, o.decoy, o.channel, o.address, o.address_key,"           \
+  "       o.key_name, o.digits, o.attempts, o.changes,"                       \
+  "       o.attempts < ? AND o.expires_at > NOW(6),"                          \
   "       o.consumed_at IS NOT NULL, o.superseded_by,"                        \
   "       TIMESTAMPDIFF(MICROSECOND, o.sent_at, NOW(6)),"                     \
   "       TIMESTAMPDIFF(SECOND, NOW(6), o.expires_at), o.lang"                \
   " FROM otps o WHERE o.id = ? AND o.purpose = ? FOR UPDATE")                 \
                                                                               \
-/* email_key or NULL, phone_key or NULL, user_id: the user's name, whether the\
- * user is proved, and whether the address has an owner */                    \
+/* email_key or NULL, phone_key or NULL, user_id: the user, what was proved,  \
+ * and whether the address has an owner */                                    \
 X(OTPREG_SQL_OTP_USER,                                                        \
-  "SELECT u.username, u.email_verified_at IS NOT NULL"                        \
-  "       OR u.phone_verified_at IS NOT NULL,"                                \
+  "SELECT u.username, u.verified_at IS NOT NULL,"                             \
+  "       u.email, u.email_key, u.email_verified_at IS NOT NULL,"             \
+  "       u.phone_key, u.phone_verified_at IS NOT NULL,"                      \
   "       EXISTS (SELECT 1 FROM users w WHERE w.email_owner = ?)"             \
   "       OR EXISTS (SELECT 1 FROM users w WHERE w.phone_owner = ?)"          \
   " FROM users u WHERE u.id = ?")                                             \
@@ -186,6 +204,16 @@ X(OTPREG_SQL_OTP_RESENT,                                                      \
 /* superseded_by, id */                                                       \
 X(OTPREG_SQL_OTP_SUPERSEDE,                                                   \
   "UPDATE otps SET superseded_by = ? WHERE id = ?")                           \
+                                                                              \
+/* address, address_key, user_id: it is yet to be proved */                   \
+X(OTPREG_SQL_USER_EMAIL,                                                      \
+  "UPDATE users SET email = ?, email_key = ?, email_verified_at = NULL"       \
+  " WHERE id = ? AND verified_at IS NULL")                                    \
+                                                                              \
+/* the same */                                                                \
+X(OTPREG_SQL_USER_PHONE,                                                      \
+  "UPDATE users SET phone = ?, phone_key = ?, phone_verified_at = NULL"       \
+  " WHERE id = ? AND verified_at IS NULL")                                    \
                                                                               \
 /* site, channel */                                                           \
 X(OTPREG_SQL_EXPIRE,                                                          \
@@ -209,9 +237,10 @@ X(OTPREG_SQL_CLAIMED,                                                         \
   "SELECT m.id, m.template, m.attempts,"                                      \
   "       TIMESTAMPDIFF(SECOND, NOW(6), m.expires_at),"                       \
   "       o.id, o.purpose, o.channel, o.digits, o.key_name, m.address,"       \
-  "       COALESCE(u.username, ''), o.consumed_at IS NOT NULL, o.lang"        \
+  "       COALESCE(u.username, ''),"                                          \
+  "       o.consumed_at IS NOT NULL OR o.superseded_by IS NOT NULL, o.lang"   \
   " FROM messages m JOIN otps o ON o.id = m.otp_id"                           \
-  "                 LEFT JOIN users u ON u.id = o.user_id"                    \
+  "                 LEFT JOIN users u ON u.id = o.user_id AND o.decoy = 0"    \
   " WHERE m.lease = ?")                                                       \
                                                                               \
 /* id */                                                                      \
@@ -248,8 +277,7 @@ X(OTPREG_SQL_RELEASE,                                                         \
                                                                               \
 /* only users that came by a sign-up, that is who have an OTP */              \
 X(OTPREG_SQL_PURGE_USERS,                                                     \
-  "DELETE FROM users WHERE is_active = 0 AND email_verified_at IS NULL"       \
-  "   AND phone_verified_at IS NULL"                                          \
+  "DELETE FROM users WHERE is_active = 0 AND verified_at IS NULL"             \
   "   AND created_at < NOW(6) - INTERVAL 1 DAY"                               \
   "   AND EXISTS (SELECT 1 FROM otps o WHERE o.user_id = users.id)"           \
   "   AND NOT EXISTS (SELECT 1 FROM otps o WHERE o.user_id = users.id"        \
@@ -275,8 +303,7 @@ X(OTPREG_SQL_PURGE_MESSAGES,                                                  \
 X(OTPREG_SQL_PURGE_OTPS,                                                      \
   "DELETE FROM otps WHERE expires_at < NOW(6) - INTERVAL 2 DAY"               \
   "   AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = otps.user_id"        \
-  "                   AND u.is_active = 0 AND u.email_verified_at IS NULL"    \
-  "                   AND u.phone_verified_at IS NULL)"                       \
+  "                   AND u.is_active = 0 AND u.verified_at IS NULL)"         \
   " LIMIT 1000")
 
 

@@ -63,6 +63,7 @@ typedef struct {
 
 typedef struct {
     const char         *site;
+    otpreg_channel_t    channel;        /* of the queue that the lease is of */
     const char         *lease;          /* NULL: due at once, for anybody */
     unsigned            lease_time;     /* seconds */
 } otpreg_store_outbox_t;
@@ -145,22 +146,40 @@ typedef struct {
     uint8_t             attempt[OTPREG_ID_LEN]; /* random, of this attempt */
     otpreg_purpose_t    purpose;
     bool                match;                  /* the codes are equal */
+    bool                all;                    /* both addresses, one after
+                                                   the other */
     unsigned            attempts_max;
 } otpreg_store_verify_t;
 
 
+typedef struct {
+    unsigned            left;       /* attempts, after OTPREG_CODE_WRONG */
+    bool                next;       /* after OTPREG_OK: this address is proved,
+                                       but the user's other one is not yet */
+} otpreg_store_verified_t;
+
+
 /*
  * Count an attempt and, when the codes match, consume the OTP and activate its
- * user: one statement, decided by the database alone.
- *
- * left   [out] attempts that are left, after OTPREG_CODE_WRONG
+ * user: one statement, decided by the database alone.  With out->next the user
+ * is not active yet, and otpreg_store_resend() sends the next code.
  *
  * Returns OTPREG_OK, OTPREG_CODE_WRONG, _SPENT, _EXPIRED, _USED,
  * OTPREG_ADDRESS_PROVED, OTPREG_USERNAME_PROVED, OTPREG_DATABASE_DOWN or
  * OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_verify(const otpreg_db_conf_t *conf,
-    const otpreg_store_verify_t *in, unsigned *left, char *error);
+    const otpreg_store_verify_t *in, otpreg_store_verified_t *out,
+    char *error);
+
+
+/* where a code shall go; address "" is nowhere */
+
+typedef struct {
+    otpreg_channel_t            channel;
+    char                        address[OTPREG_OTP_ADDRESS_MAX + 1];
+    char                        key[OTPREG_OTP_ADDRESS_MAX + 1];
+} otpreg_store_to_t;
 
 
 typedef struct {
@@ -171,7 +190,9 @@ typedef struct {
     uint8_t                     new_id[OTPREG_ID_LEN];  /* of its successor */
     uint8_t                     message_id[OTPREG_ID_LEN];
     otpreg_purpose_t            purpose;
+    otpreg_store_to_t           to;                     /* else as before */
     unsigned                    attempts_max;
+    unsigned                    changes_max;            /* of the address */
     unsigned                    delay;                  /* seconds */
     unsigned                    lifetime;               /* seconds */
     unsigned                    digits;                 /* of a new code */
@@ -188,10 +209,14 @@ typedef struct {
 
 
 /*
- * Queue the same code again while it lives, else a new OTP for the same user.
+ * Queue the same code again while it lives, else a new OTP for the same
+ * sign-up: for another address, which then is the user's; after one address
+ * was proved for the one that is yet to be proved; else for the same address.
+ * A change of the address takes the attempts along that are gone.
  *
- * Returns OTPREG_OK, OTPREG_NO_SIGNUP, OTPREG_CODE_USED,
- * OTPREG_RESEND_TOO_SOON, OTPREG_ADDRESS_LIMIT, OTPREG_SMS_LIMIT,
+ * Returns OTPREG_OK, OTPREG_NO_SIGNUP, OTPREG_CODE_USED, OTPREG_CODE_SPENT,
+ * OTPREG_RESEND_TOO_SOON, OTPREG_CHANGE_LIMIT, OTPREG_ADDRESS_LIMIT,
+ * OTPREG_SMS_LIMIT (out->otp.address is the number that was refused),
  * OTPREG_DATABASE_DOWN or OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_resend(const otpreg_db_conf_t *conf,
@@ -199,17 +224,17 @@ otpreg_outcome_t otpreg_store_resend(const otpreg_db_conf_t *conf,
 
 
 /*
- * Take up to max due messages of a channel under outbox->lease, which must be
- * a new one.  Messages that expired are finished first; *expired counts them.
+ * Take up to max due messages of outbox->channel under outbox->lease, which
+ * must be a new one.  Messages that expired are finished first; *expired
+ * counts them.
  *
  * n      [out] how many were taken
  *
  * Returns OTPREG_OK, OTPREG_DATABASE_DOWN or OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_claim(const otpreg_db_conf_t *conf,
-    const otpreg_store_outbox_t *outbox, otpreg_channel_t channel,
-    otpreg_store_message_t *messages, unsigned max, unsigned *n,
-    unsigned *expired, char *error);
+    const otpreg_store_outbox_t *outbox, otpreg_store_message_t *messages,
+    unsigned max, unsigned *n, unsigned *expired, char *error);
 
 
 typedef enum {

@@ -8,12 +8,47 @@
 #include "otpreg_store_run.h"
 
 
+static otpreg_db_rc_t otpreg_store_budget(otpreg_db_t *db,
+    const otpreg_store_limits_t *limits, otpreg_channel_t channel,
+    const char *address_key, int64_t *retry_after);
 static otpreg_db_rc_t otpreg_store_budget_used(otpreg_db_t *db,
     const otpreg_db_param_t address[2], unsigned period, int64_t *used,
     int64_t *wait);
 
 
 otpreg_db_rc_t
+otpreg_store_admit(otpreg_db_t *db, const otpreg_store_limits_t *limits,
+    const otpreg_store_sms_limits_t *sms_limits, const char *site,
+    const otpreg_otp_t *otp, const char *address_key,
+    otpreg_store_queued_t *out, otpreg_outcome_t *outcome)
+{
+    otpreg_db_rc_t  rc;
+
+    *outcome = OTPREG_OK;
+
+    rc = otpreg_store_budget(db, limits, otp->channel, address_key,
+                             &out->retry_after);
+
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    if (out->retry_after != 0) {
+        *outcome = OTPREG_ADDRESS_LIMIT;
+        return OTPREG_DB_OK;
+    }
+
+    rc = otpreg_store_sms(db, sms_limits, site, otp, out);
+
+    if (rc == OTPREG_DB_OK && out->sms_scope != OTPREG_STORE_SMS_FREE) {
+        *outcome = OTPREG_SMS_LIMIT;
+    }
+
+    return rc;
+}
+
+
+static otpreg_db_rc_t
 otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
     otpreg_channel_t channel, const char *address_key, int64_t *retry_after)
 {

@@ -24,7 +24,6 @@ typedef struct {
 
 typedef struct {
     const otpreg_store_outbox_t    *outbox;
-    otpreg_channel_t                channel;
     otpreg_store_message_t         *messages;
     unsigned                        max;
     unsigned                        n;
@@ -63,9 +62,8 @@ static otpreg_db_rc_t otpreg_store_purge_work(otpreg_db_t *db, void *data,
 
 otpreg_outcome_t
 otpreg_store_claim(const otpreg_db_conf_t *conf,
-    const otpreg_store_outbox_t *outbox, otpreg_channel_t channel,
-    otpreg_store_message_t *messages, unsigned max, unsigned *n,
-    unsigned *expired, char *error)
+    const otpreg_store_outbox_t *outbox, otpreg_store_message_t *messages,
+    unsigned max, unsigned *n, unsigned *expired, char *error)
 {
     otpreg_outcome_t           outcome;
     otpreg_store_claim_work_t  work;
@@ -73,7 +71,6 @@ otpreg_store_claim(const otpreg_db_conf_t *conf,
     memset(&work, 0, sizeof(otpreg_store_claim_work_t));
 
     work.outbox = outbox;
-    work.channel = channel;
     work.messages = messages;
     work.max = max;
 
@@ -105,7 +102,7 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     params[0] = otpreg_store_text(work->outbox->site);
-    params[1] = otpreg_store_int(work->channel);
+    params[1] = otpreg_store_int(work->outbox->channel);
 
     rc = otpreg_db_exec(db, OTPREG_SQL_EXPIRE, params, &affected, NULL);
     if (rc != OTPREG_DB_OK) {
@@ -117,7 +114,7 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
     params[0] = otpreg_store_int(work->outbox->lease_time);
     params[1] = otpreg_store_text(work->outbox->lease);
     params[2] = otpreg_store_text(work->outbox->site);
-    params[3] = otpreg_store_int(work->channel);
+    params[3] = otpreg_store_int(work->outbox->channel);
     params[4] = otpreg_store_int(work->max);
 
     rc = otpreg_db_exec(db, OTPREG_SQL_CLAIM, params, &affected, NULL);

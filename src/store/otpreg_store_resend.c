@@ -8,11 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "otpreg_store_run.h"
-
-
-/* a sign-up has one OTP after the other; so many are followed at most */
-#define OTPREG_STORE_RESEND_CHAIN  64
+#include "otpreg_store_flow.h"
 
 
 typedef struct {
@@ -23,43 +19,36 @@ typedef struct {
 } otpreg_store_resend_work_t;
 
 
-/* the locked row of an OTP */
-
-typedef struct {
-    otpreg_otp_t                    otp;
-    char                            address_key[OTPREG_OTP_ADDRESS_MAX + 1];
-    char            lang[OTPREG_LANGUAGE_MAX + 1];
-    int64_t                         user_id;        /* 0: a decoy */
-    char                            username[OTPREG_USERNAME_MAX + 1];
-    bool                            alive;
-    bool                            consumed;
-    bool                            superseded;
-    uint8_t                         successor[OTPREG_ID_LEN + 1];
-    int64_t                         since_us;       /* the newest send */
-    int64_t                         expires_in;     /* seconds */
-    bool                            hopeless;       /* nothing to prove */
-} otpreg_store_resend_row_t;
+typedef enum {
+    OTPREG_STORE_RESEND_SAME,       /* the same code again */
+    OTPREG_STORE_RESEND_NEW,        /* a new one, to the same address */
+    OTPREG_STORE_RESEND_OTHER,      /* one to the user's other address */
+    OTPREG_STORE_RESEND_CHANGED     /* one to an address that was changed */
+} otpreg_store_resend_way_t;
 
 
 static otpreg_db_rc_t otpreg_store_resend_work(otpreg_db_t *db, void *data,
     bool lost);
 static otpreg_db_rc_t otpreg_store_resend_committed(otpreg_db_t *db,
-    otpreg_store_resend_work_t *work, const otpreg_store_resend_row_t *row,
+    otpreg_store_resend_work_t *work, const otpreg_store_flow_t *flow,
     bool *committed);
-static otpreg_db_rc_t otpreg_store_resend_newest(otpreg_db_t *db,
-    const otpreg_store_resend_t *in, otpreg_store_resend_row_t *row);
-static otpreg_db_rc_t otpreg_store_resend_lock(otpreg_db_t *db,
-    const otpreg_store_resend_t *in, const uint8_t *id,
-    otpreg_store_resend_row_t *row);
-static otpreg_db_rc_t otpreg_store_resend_user(otpreg_db_t *db,
-    otpreg_store_resend_row_t *row);
-static otpreg_db_rc_t otpreg_store_resend_sms(otpreg_db_t *db,
-    const otpreg_store_resend_t *in, const otpreg_store_resend_row_t *row,
-    otpreg_store_queued_t *out);
+static otpreg_outcome_t otpreg_store_resend_decide(
+    const otpreg_store_resend_t *in, const otpreg_store_flow_t *flow,
+    otpreg_store_resend_way_t *way, int64_t *retry_after);
+static bool otpreg_store_resend_is_change(const otpreg_store_resend_t *in,
+    const otpreg_store_flow_t *flow);
 static otpreg_db_rc_t otpreg_store_resend_write(otpreg_db_t *db,
-    otpreg_store_resend_work_t *work, otpreg_store_resend_row_t *row);
-static otpreg_db_rc_t otpreg_store_resend_renew(otpreg_db_t *db,
-    const otpreg_store_resend_t *in, otpreg_store_resend_row_t *row);
+    otpreg_store_resend_work_t *work, otpreg_store_flow_t *flow,
+    otpreg_store_resend_way_t way);
+static otpreg_db_rc_t otpreg_store_resend_same(otpreg_db_t *db,
+    otpreg_store_resend_work_t *work, const otpreg_store_flow_t *flow);
+static void otpreg_store_resend_redirect(otpreg_store_flow_t *flow,
+    const otpreg_store_to_t *to);
+static otpreg_db_rc_t otpreg_store_resend_user(otpreg_db_t *db,
+    otpreg_store_flow_t *flow, otpreg_store_resend_way_t way);
+static otpreg_db_rc_t otpreg_store_resend_new(otpreg_db_t *db,
+    otpreg_store_resend_work_t *work, const otpreg_store_flow_t *flow,
+    otpreg_store_resend_way_t way);
 
 
 otpreg_outcome_t
@@ -87,21 +76,21 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
 {
     otpreg_store_resend_work_t *work = data;
 
-    bool                        committed;
-    int64_t                     delay_us;
-    otpreg_db_rc_t              rc;
-    otpreg_store_resent_t      *out;
-    otpreg_store_resend_row_t   row;
+    bool                       committed;
+    otpreg_db_rc_t             rc;
+    otpreg_store_flow_t        flow;
+    otpreg_store_resent_t     *out;
+    otpreg_store_resend_way_t  way;
 
     out = work->out;
-    delay_us = (int64_t) work->in->delay * 1000000;
 
     rc = otpreg_db_begin(db);
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
 
-    rc = otpreg_store_resend_newest(db, work->in, &row);
+    rc = otpreg_store_flow_lock(db, work->in->id, work->in->purpose,
+                                work->in->attempts_max, &flow);
 
     if (rc == OTPREG_DB_NONE) {
         work->outcome = OTPREG_NO_SIGNUP;
@@ -114,7 +103,7 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     if (lost && work->written) {
-        rc = otpreg_store_resend_committed(db, work, &row, &committed);
+        rc = otpreg_store_resend_committed(db, work, &flow, &committed);
 
         if (rc != OTPREG_DB_OK) {
             return rc;
@@ -127,45 +116,24 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     out->queued.send = false;
-    out->otp = row.otp;
-    out->expires_in = (row.expires_in > 0) ? row.expires_in : 0;
-    out->retry_after = (delay_us - row.since_us + 999999) / 1000000;
+    out->otp = flow.otp;
+    out->expires_in = (flow.expires_in > 0) ? flow.expires_in : 0;
 
-    if (row.consumed || row.since_us < delay_us) {
-        work->outcome = row.consumed ? OTPREG_CODE_USED
-                                     : OTPREG_RESEND_TOO_SOON;
-
+    work->outcome = otpreg_store_resend_decide(work->in, &flow, &way,
+                                               &out->retry_after);
+    if (work->outcome != OTPREG_OK) {
         otpreg_db_rollback(db);
         return OTPREG_DB_OK;
     }
 
-    rc = otpreg_store_budget(db, work->in->limits, row.otp.channel,
-                             row.address_key, &out->retry_after);
+    rc = otpreg_store_resend_write(db, work, &flow, way);
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
 
-    if (out->retry_after != 0) {
-        work->outcome = OTPREG_ADDRESS_LIMIT;
+    if (work->outcome != OTPREG_OK) {
         otpreg_db_rollback(db);
         return OTPREG_DB_OK;
-    }
-
-    rc = otpreg_store_resend_sms(db, work->in, &row, &out->queued);
-    if (rc != OTPREG_DB_OK) {
-        return rc;
-    }
-
-    if (out->queued.sms_scope != OTPREG_STORE_SMS_FREE) {
-        work->outcome = OTPREG_SMS_LIMIT;
-        out->retry_after = out->queued.retry_after;
-        otpreg_db_rollback(db);
-        return OTPREG_DB_OK;
-    }
-
-    rc = otpreg_store_resend_write(db, work, &row);
-    if (rc != OTPREG_DB_OK) {
-        return rc;
     }
 
     work->written = true;
@@ -181,17 +149,22 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
 
 static otpreg_db_rc_t
 otpreg_store_resend_committed(otpreg_db_t *db,
-    otpreg_store_resend_work_t *work, const otpreg_store_resend_row_t *row,
+    otpreg_store_resend_work_t *work, const otpreg_store_flow_t *flow,
     bool *committed)
 {
     otpreg_db_param_t  id;
 
-    if (row->hopeless) {
+    *committed = memcmp(flow->otp.id, work->in->new_id, OTPREG_ID_LEN) == 0;
+
+    if (*committed) {
+        return OTPREG_DB_OK;
+    }
+
+    if (flow->hopeless) {
 
         /* no message tells, but neither would one be sent twice */
 
-        *committed = (memcmp(row->otp.id, work->in->new_id, OTPREG_ID_LEN) == 0
-                      || row->since_us < (int64_t) work->in->delay * 1000000);
+        *committed = flow->since_us < (int64_t) work->in->delay * 1000000;
         return OTPREG_DB_OK;
     }
 
@@ -201,136 +174,139 @@ otpreg_store_resend_committed(otpreg_db_t *db,
 }
 
 
-/* two tabs may hold two OTPs of one sign-up: the newest holds */
-
-static otpreg_db_rc_t
-otpreg_store_resend_newest(otpreg_db_t *db, const otpreg_store_resend_t *in,
-    otpreg_store_resend_row_t *row)
+static otpreg_outcome_t
+otpreg_store_resend_decide(const otpreg_store_resend_t *in,
+    const otpreg_store_flow_t *flow, otpreg_store_resend_way_t *way,
+    int64_t *retry_after)
 {
-    uint8_t         id[OTPREG_ID_LEN];
-    unsigned        i;
-    otpreg_db_rc_t  rc;
+    int64_t  delay_us;
 
-    memcpy(id, in->id, OTPREG_ID_LEN);
+    if (flow->verified || (flow->consumed && !flow->proved)) {
+        return OTPREG_CODE_USED;
+    }
 
-    for (i = 0; i < OTPREG_STORE_RESEND_CHAIN; i++) {
+    if (otpreg_store_resend_is_change(in, flow)) {
 
-        rc = otpreg_store_resend_lock(db, in, id, row);
-        if (rc != OTPREG_DB_OK) {
-            return rc;
+        /* a new address must not bring back what was guessed away */
+
+        if (!flow->consumed && flow->attempts >= in->attempts_max) {
+            return OTPREG_CODE_SPENT;
         }
 
-        if (!row->superseded) {
-            return otpreg_store_resend_user(db, row);
-        }
+        *way = OTPREG_STORE_RESEND_CHANGED;
 
-        memcpy(id, row->successor, OTPREG_ID_LEN);
+        return (flow->changes < in->changes_max) ? OTPREG_OK
+                                                 : OTPREG_CHANGE_LIMIT;
     }
 
-    return OTPREG_DB_NONE;
+    if (flow->consumed) {
+        *way = OTPREG_STORE_RESEND_OTHER;
+        return flow->other.address[0] ? OTPREG_OK : OTPREG_CODE_USED;
+    }
+
+    delay_us = (int64_t) in->delay * 1000000;
+
+    if (flow->since_us < delay_us) {
+        *retry_after = (delay_us - flow->since_us + 999999) / 1000000;
+        return OTPREG_RESEND_TOO_SOON;
+    }
+
+    *way = flow->alive ? OTPREG_STORE_RESEND_SAME : OTPREG_STORE_RESEND_NEW;
+
+    return OTPREG_OK;
 }
 
 
-static otpreg_db_rc_t
-otpreg_store_resend_lock(otpreg_db_t *db, const otpreg_store_resend_t *in,
-    const uint8_t *id, otpreg_store_resend_row_t *row)
+static bool
+otpreg_store_resend_is_change(const otpreg_store_resend_t *in,
+    const otpreg_store_flow_t *flow)
 {
-    otpreg_db_rc_t      rc;
-    otpreg_db_param_t   params[3];
-    otpreg_db_column_t  columns[12];
-
-    memset(row, 0, sizeof(otpreg_store_resend_row_t));
-
-    params[0] = otpreg_store_int(in->attempts_max);
-    params[1] = otpreg_store_id(id);
-    params[2] = otpreg_store_int(in->purpose);
-
-    columns[0] = otpreg_store_out_int();
-    columns[1] = otpreg_store_out_int();
-    columns[2] = otpreg_store_out(row->otp.address, sizeof(row->otp.address));
-    columns[3] = otpreg_store_out(row->address_key, sizeof(row->address_key));
-    columns[4] = otpreg_store_out(row->otp.key_name,
-                                  sizeof(row->otp.key_name));
-    columns[5] = otpreg_store_out_int();
-    columns[6] = otpreg_store_out_int();
-    columns[7] = otpreg_store_out_int();
-    columns[8] = otpreg_store_out(row->successor, sizeof(row->successor));
-    columns[9] = otpreg_store_out_int();
-    columns[10] = otpreg_store_out_int();
-    columns[11] = otpreg_store_out(row->lang, sizeof(row->lang));
-
-    rc = otpreg_db_query(db, OTPREG_SQL_OTP_LOCK, params, columns, 12);
-    if (rc != OTPREG_DB_OK) {
-        return rc;
-    }
-
-    otpreg_db_finish(db);
-
-    memcpy(row->otp.id, id, OTPREG_ID_LEN);
-    row->otp.purpose = in->purpose;
-    row->user_id = columns[0].num;
-    row->otp.channel = (otpreg_channel_t) columns[1].num;
-    row->otp.digits = (unsigned) columns[5].num;
-    row->alive = (columns[6].num != 0);
-    row->consumed = (columns[7].num != 0);
-    row->superseded = (columns[8].len == OTPREG_ID_LEN);
-    row->since_us = columns[9].num;
-    row->expires_in = columns[10].num;
-
-    return OTPREG_DB_OK;
-}
-
-
-static otpreg_db_rc_t
-otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_resend_row_t *row)
-{
-    otpreg_db_rc_t      rc;
-    otpreg_db_param_t   params[3];
-    otpreg_db_column_t  columns[3];
-
-    otpreg_store_address(row->otp.channel, row->address_key, params);
-    params[2] = otpreg_store_int(row->user_id);
-
-    columns[0] = otpreg_store_out(row->username, sizeof(row->username));
-    columns[1] = otpreg_store_out_int();
-    columns[2] = otpreg_store_out_int();
-
-    rc = otpreg_db_query(db, OTPREG_SQL_OTP_USER, params, columns, 3);
-
-    if (rc == OTPREG_DB_NONE) {
-        row->hopeless = true;                   /* a decoy has no user */
-        return OTPREG_DB_OK;
-    }
-
-    if (rc == OTPREG_DB_OK) {
-        otpreg_db_finish(db);
-        row->consumed = row->consumed || columns[1].num != 0;
-        row->hopeless = (columns[2].num != 0);
-    }
-
-    return rc;
-}
-
-
-static otpreg_db_rc_t
-otpreg_store_resend_sms(otpreg_db_t *db, const otpreg_store_resend_t *in,
-    const otpreg_store_resend_row_t *row, otpreg_store_queued_t *out)
-{
-    otpreg_otp_t  otp;
-
-    otp = row->otp;
-
-    if (!row->alive) {
-        memcpy(otp.id, in->new_id, OTPREG_ID_LEN);
-    }
-
-    return otpreg_store_sms(db, in->sms_limits, in->outbox.site, &otp, out);
+    return in->to.address[0] != '\0'
+           && (in->to.channel != flow->otp.channel
+               || strcmp(in->to.address, flow->otp.address) != 0)
+           && (!flow->consumed || in->to.channel != flow->other.channel
+               || strcmp(in->to.address, flow->other.address) != 0);
 }
 
 
 static otpreg_db_rc_t
 otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
-    otpreg_store_resend_row_t *row)
+    otpreg_store_flow_t *flow, otpreg_store_resend_way_t way)
+{
+    otpreg_otp_t                  otp;
+    otpreg_db_rc_t                rc;
+    otpreg_store_resent_t        *out;
+    const otpreg_store_resend_t  *in;
+
+    in = work->in;
+    out = work->out;
+
+    if (way == OTPREG_STORE_RESEND_OTHER) {
+        otpreg_store_resend_redirect(flow, &flow->other);
+
+    } else if (way == OTPREG_STORE_RESEND_CHANGED) {
+        otpreg_store_resend_redirect(flow, &in->to);
+    }
+
+    otp = flow->otp;
+
+    if (way != OTPREG_STORE_RESEND_SAME) {
+        memcpy(otp.id, in->new_id, OTPREG_ID_LEN);
+        otp.digits = in->digits;
+        snprintf(otp.key_name, sizeof(otp.key_name), "%s", in->key_name);
+    }
+
+    rc = otpreg_store_admit(db, in->limits, in->sms_limits, in->outbox.site,
+                            &otp, flow->address_key, &out->queued,
+                            &work->outcome);
+
+    out->retry_after = out->queued.retry_after;
+
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    if (work->outcome == OTPREG_SMS_LIMIT) {
+        out->otp = otp;
+    }
+
+    if (work->outcome != OTPREG_OK) {
+        return OTPREG_DB_OK;
+    }
+
+    if (way == OTPREG_STORE_RESEND_SAME) {
+        return otpreg_store_resend_same(db, work, flow);
+    }
+
+    if (way != OTPREG_STORE_RESEND_NEW) {
+        rc = otpreg_store_resend_user(db, flow, way);
+        if (rc != OTPREG_DB_OK) {
+            return rc;
+        }
+    }
+
+    out->otp = otp;
+    out->expires_in = in->lifetime;
+
+    return otpreg_store_resend_new(db, work, flow, way);
+}
+
+
+/* the sign-up goes on with another address */
+
+static void
+otpreg_store_resend_redirect(otpreg_store_flow_t *flow,
+    const otpreg_store_to_t *to)
+{
+    flow->otp.channel = to->channel;
+    snprintf(flow->otp.address, sizeof(flow->otp.address), "%s", to->address);
+    snprintf(flow->address_key, sizeof(flow->address_key), "%s", to->key);
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_resend_same(otpreg_db_t *db, otpreg_store_resend_work_t *work,
+    const otpreg_store_flow_t *flow)
 {
     otpreg_db_rc_t                rc;
     otpreg_db_param_t             id;
@@ -338,59 +314,98 @@ otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
     const otpreg_store_resend_t  *in;
 
     in = work->in;
-    id = otpreg_store_id(row->otp.id);
+    id = otpreg_store_id(flow->otp.id);
 
-    rc = row->alive
-         ? otpreg_db_exec(db, OTPREG_SQL_OTP_RESENT, &id, NULL, NULL)
-         : otpreg_store_resend_renew(db, in, row);
-    if (rc != OTPREG_DB_OK) {
+    rc = otpreg_db_exec(db, OTPREG_SQL_OTP_RESENT, &id, NULL, NULL);
+
+    if (rc != OTPREG_DB_OK || flow->hopeless) {
         return rc;
-    }
-
-    work->outcome = OTPREG_OK;
-    work->out->otp = row->otp;
-    work->out->expires_in = row->expires_in;
-
-    if (row->hopeless) {
-        return OTPREG_DB_OK;
     }
 
     queue.outbox = &in->outbox;
     queue.id = in->message_id;
-    queue.otp = &row->otp;
-    queue.address_key = row->address_key;
+    queue.otp = &flow->otp;
+    queue.address_key = flow->address_key;
     queue.template = OTPREG_TEMPLATE_OTP;
-    queue.username = row->username;
-    queue.lang = row->lang;
-    queue.expires_in = row->expires_in;
+    queue.username = flow->username;
+    queue.lang = flow->lang;
+    queue.expires_in = flow->expires_in;
 
     return otpreg_store_queue(db, &queue, &work->out->queued);
 }
 
 
-/* a new OTP in the place of one that expired or has no attempts left */
+/* what another address means for the user */
 
 static otpreg_db_rc_t
-otpreg_store_resend_renew(otpreg_db_t *db, const otpreg_store_resend_t *in,
-    otpreg_store_resend_row_t *row)
+otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_flow_t *flow,
+    otpreg_store_resend_way_t way)
 {
+    bool               name_taken;
+    unsigned           sql;
     otpreg_db_rc_t     rc;
-    otpreg_db_param_t  params[2];
+    otpreg_db_param_t  params[3];
+
+    rc = otpreg_store_owners(db, "", flow->otp.channel, flow->address_key,
+                             &name_taken, &flow->decoy);
+
+    flow->hopeless = false;
+
+    if (rc != OTPREG_DB_OK || way == OTPREG_STORE_RESEND_OTHER) {
+        return rc;
+    }
+
+    flow->changes++;
+
+    sql = (flow->otp.channel == OTPREG_CHANNEL_SMS) ? OTPREG_SQL_USER_PHONE
+                                                    : OTPREG_SQL_USER_EMAIL;
+
+    params[0] = otpreg_store_text(flow->otp.address);
+    params[1] = otpreg_store_text(flow->address_key);
+    params[2] = otpreg_store_int((int64_t) flow->user_id);
+
+    return otpreg_db_exec(db, sql, params, NULL, NULL);
+}
+
+
+/* a new OTP in the place of the one that was locked */
+
+static otpreg_db_rc_t
+otpreg_store_resend_new(otpreg_db_t *db, otpreg_store_resend_work_t *work,
+    const otpreg_store_flow_t *flow, otpreg_store_resend_way_t way)
+{
+    otpreg_db_rc_t                rc;
+    otpreg_db_param_t             params[2];
+    otpreg_store_issue_t          issue;
+    const otpreg_store_resend_t  *in;
+
+    in = work->in;
 
     params[0] = otpreg_store_id(in->new_id);
-    params[1] = otpreg_store_id(row->otp.id);
+    params[1] = otpreg_store_id(flow->otp.id);
 
     rc = otpreg_db_exec(db, OTPREG_SQL_OTP_SUPERSEDE, params, NULL, NULL);
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
 
-    memcpy(row->otp.id, in->new_id, OTPREG_ID_LEN);
-    row->otp.digits = in->digits;
-    row->expires_in = in->lifetime;
-    snprintf(row->otp.key_name, sizeof(row->otp.key_name), "%s", in->key_name);
+    memset(&issue, 0, sizeof(otpreg_store_issue_t));
 
-    return otpreg_store_otp_insert(db, &row->otp, row->address_key,
-                                   (uint64_t) row->user_id, row->lang,
-                                   in->lifetime);
+    issue.outbox = &in->outbox;
+    issue.message_id = in->message_id;
+    issue.otp = &work->out->otp;
+    issue.address_key = flow->address_key;
+    issue.user_id = flow->user_id;
+    issue.decoy = flow->decoy;
+    issue.silent = flow->hopeless;
+    issue.changes = flow->changes;
+    issue.username = flow->username;
+    issue.lang = flow->lang;
+    issue.lifetime = in->lifetime;
+
+    if (way == OTPREG_STORE_RESEND_CHANGED && !flow->consumed) {
+        issue.attempts = flow->attempts;
+    }
+
+    return otpreg_store_issue(db, &issue, &work->out->queued);
 }

@@ -52,22 +52,54 @@ otpreg_db_rc_t otpreg_store_queue(otpreg_db_t *db,
     const otpreg_store_queue_t *in, otpreg_store_queued_t *out);
 
 
-/* Write an OTP, inside the caller's transaction; user_id 0 is a decoy's. */
-otpreg_db_rc_t otpreg_store_otp_insert(otpreg_db_t *db,
-    const otpreg_otp_t *otp, const char *address_key, uint64_t user_id,
-    const char *lang, unsigned lifetime);
+/*
+ * Issue an OTP: write it and its message to the outbox, inside the caller's
+ * transaction.  A decoy's message is the notice to the owner of the address,
+ * once a day.
+ */
+typedef struct {
+    const otpreg_store_outbox_t    *outbox;
+    const uint8_t                  *message_id;
+    const otpreg_otp_t             *otp;
+    const char                     *address_key;
+    uint64_t                        user_id;
+    bool                            decoy;
+    bool                            silent;         /* without a message */
+    unsigned                        attempts;       /* that are gone already */
+    unsigned                        changes;
+    const char                     *username;
+    const char                     *lang;
+    unsigned                        lifetime;       /* seconds */
+} otpreg_store_issue_t;
+
+otpreg_db_rc_t otpreg_store_issue(otpreg_db_t *db,
+    const otpreg_store_issue_t *in, otpreg_store_queued_t *out);
 
 
 /*
- * Count a message to an address, inside the caller's transaction, before
- * anything else is written.
+ * Whether the name and the address have an owner.
  *
- * retry_after [out]  0 when it may be sent, else the seconds to wait: then
- *                    nothing was counted
+ * username_key [in]  "" is owned by nobody
  */
-otpreg_db_rc_t otpreg_store_budget(otpreg_db_t *db,
-    const otpreg_store_limits_t *limits, otpreg_channel_t channel,
-    const char *address_key, int64_t *retry_after);
+otpreg_db_rc_t otpreg_store_owners(otpreg_db_t *db, const char *username_key,
+    otpreg_channel_t channel, const char *address_key, bool *name_taken,
+    bool *address_taken);
+
+
+/*
+ * Count a message, inside the caller's transaction, before anything else is
+ * written: by its address, and by what otpreg_store_sms() counts.
+ *
+ * otp      [in]   with the id that the message will have
+ * out      [out]  retry_after and sms_scope, when it is refused
+ * outcome  [out]  OTPREG_OK, or OTPREG_ADDRESS_LIMIT or OTPREG_SMS_LIMIT, and
+ *                 the transaction is to be rolled back
+ */
+otpreg_db_rc_t otpreg_store_admit(otpreg_db_t *db,
+    const otpreg_store_limits_t *limits,
+    const otpreg_store_sms_limits_t *sms_limits, const char *site,
+    const otpreg_otp_t *otp, const char *address_key,
+    otpreg_store_queued_t *out, otpreg_outcome_t *outcome);
 
 
 /*
@@ -89,11 +121,6 @@ otpreg_db_rc_t otpreg_store_sms(otpreg_db_t *db,
  */
 void otpreg_store_address(otpreg_channel_t channel, const char *address_key,
     otpreg_db_param_t params[2]);
-
-
-/* Run a query for one number; *exists: there is one, and it is not 0. */
-otpreg_db_rc_t otpreg_store_exists(otpreg_db_t *db, unsigned sql,
-    const otpreg_db_param_t *params, bool *exists);
 
 
 /* Run a query for one number; *exists: there is one, and it is not 0. */
@@ -126,6 +153,7 @@ otpreg_store_id(const uint8_t *id)
 
 
 otpreg_db_param_t otpreg_store_text(const char *text);     /* NULL is NULL */
+otpreg_db_param_t otpreg_store_optional(const char *text); /* "" is NULL */
 
 
 static inline otpreg_db_column_t

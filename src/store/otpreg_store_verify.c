@@ -12,7 +12,7 @@
 
 typedef struct {
     const otpreg_store_verify_t    *in;
-    unsigned                        left;
+    otpreg_store_verified_t        *out;
     otpreg_outcome_t                outcome;
 } otpreg_store_verify_work_t;
 
@@ -25,7 +25,8 @@ typedef struct {
     bool                            expired;
     bool                            consumed;
     bool                            ours;       /* the newest attempt */
-    bool                            proved;     /* the user is verified */
+    bool                            verified;   /* all was proved */
+    bool                            proved;     /* this address was */
 } otpreg_store_verify_state_t;
 
 
@@ -39,7 +40,9 @@ static otpreg_db_rc_t otpreg_store_verify_state(otpreg_db_t *db,
     const otpreg_store_verify_t *in, otpreg_store_verify_state_t *state);
 static void otpreg_store_verify_ours(otpreg_store_verify_work_t *work,
     const otpreg_store_verify_state_t *state);
-static otpreg_outcome_t otpreg_store_verify_refused(
+static otpreg_db_rc_t otpreg_store_verify_right(otpreg_db_t *db,
+    otpreg_store_verify_work_t *work);
+static void otpreg_store_verify_refused(otpreg_store_verify_work_t *work,
     const otpreg_store_verify_state_t *state);
 static void otpreg_store_verify_wrong(otpreg_store_verify_work_t *work,
     unsigned attempts);
@@ -47,18 +50,19 @@ static void otpreg_store_verify_wrong(otpreg_store_verify_work_t *work,
 
 otpreg_outcome_t
 otpreg_store_verify(const otpreg_db_conf_t *conf,
-    const otpreg_store_verify_t *in, unsigned *left, char *error)
+    const otpreg_store_verify_t *in, otpreg_store_verified_t *out,
+    char *error)
 {
     otpreg_outcome_t            outcome;
     otpreg_store_verify_work_t  work;
 
+    memset(out, 0, sizeof(otpreg_store_verified_t));
+
     work.in = in;
-    work.left = 0;
+    work.out = out;
     work.outcome = OTPREG_ERROR;
 
     outcome = otpreg_store_run(conf, otpreg_store_verify_work, &work, error);
-
-    *left = work.left;
 
     return (outcome == OTPREG_OK) ? work.outcome : outcome;
 }
@@ -96,8 +100,7 @@ otpreg_store_verify_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     if (affected > 1) {
-        work->outcome = OTPREG_OK;
-        return OTPREG_DB_OK;
+        return otpreg_store_verify_right(db, work);
     }
 
     if (affected == 1) {
@@ -118,7 +121,7 @@ otpreg_store_verify_work(otpreg_db_t *db, void *data, bool lost)
         return OTPREG_DB_OK;
     }
 
-    work->outcome = otpreg_store_verify_refused(&state);
+    otpreg_store_verify_refused(work, &state);
 
     return OTPREG_DB_OK;
 }
@@ -128,17 +131,20 @@ static otpreg_db_rc_t
 otpreg_store_verify_attempt(otpreg_db_t *db, const otpreg_store_verify_t *in,
     uint64_t *affected, uint64_t *attempts)
 {
-    otpreg_db_param_t  params[9];
+    otpreg_db_param_t  params[12];
 
     params[0] = otpreg_store_id(in->attempt);
     params[1] = otpreg_store_int(in->match);
     params[2] = otpreg_store_int(in->match);
-    params[3] = otpreg_store_int(in->match);
+    params[3] = otpreg_store_int(in->all);
     params[4] = otpreg_store_int(in->match);
-    params[5] = otpreg_store_id(in->id);
-    params[6] = otpreg_store_int(in->purpose);
-    params[7] = otpreg_store_int(in->attempts_max);
-    params[8] = otpreg_store_id(in->attempt);
+    params[5] = otpreg_store_int(in->match);
+    params[6] = otpreg_store_int(in->match);
+    params[7] = otpreg_store_int(in->all);
+    params[8] = otpreg_store_id(in->id);
+    params[9] = otpreg_store_int(in->purpose);
+    params[10] = otpreg_store_int(in->attempts_max);
+    params[11] = otpreg_store_id(in->attempt);
 
     return otpreg_db_exec(db, OTPREG_SQL_VERIFY, params, affected, attempts);
 }
@@ -171,17 +177,17 @@ otpreg_store_verify_state(otpreg_db_t *db, const otpreg_store_verify_t *in,
     unsigned            i;
     otpreg_db_rc_t      rc;
     otpreg_db_param_t   params[3];
-    otpreg_db_column_t  columns[6];
+    otpreg_db_column_t  columns[7];
 
     params[0] = otpreg_store_int(in->attempts_max);
     params[1] = otpreg_store_id(in->attempt);
     params[2] = otpreg_store_id(in->id);
 
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 7; i++) {
         columns[i] = otpreg_store_out_int();
     }
 
-    rc = otpreg_db_query(db, OTPREG_SQL_OTP_STATE, params, columns, 6);
+    rc = otpreg_db_query(db, OTPREG_SQL_OTP_STATE, params, columns, 7);
 
     if (rc == OTPREG_DB_NONE) {
 
@@ -203,9 +209,32 @@ otpreg_store_verify_state(otpreg_db_t *db, const otpreg_store_verify_t *in,
     state->expired = (columns[2].num != 0);
     state->consumed = (columns[3].num != 0);
     state->ours = (columns[4].num != 0);
-    state->proved = (columns[5].num != 0);
+    state->verified = (columns[5].num != 0);
+    state->proved = (columns[6].num != 0);
 
     return OTPREG_DB_OK;
+}
+
+
+/* the code was right: is the user verified, or is another address next? */
+
+static otpreg_db_rc_t
+otpreg_store_verify_right(otpreg_db_t *db, otpreg_store_verify_work_t *work)
+{
+    otpreg_db_rc_t               rc;
+    otpreg_store_verify_state_t  state;
+
+    work->outcome = OTPREG_OK;
+
+    if (!work->in->all) {
+        return OTPREG_DB_OK;
+    }
+
+    rc = otpreg_store_verify_state(db, work->in, &state);
+
+    work->out->next = (rc == OTPREG_DB_OK && !state.verified);
+
+    return rc;
 }
 
 
@@ -224,18 +253,29 @@ otpreg_store_verify_ours(otpreg_store_verify_work_t *work,
 
     if (state->proved) {
         work->outcome = OTPREG_OK;
+        work->out->next = !state->verified;
     }
 }
 
 
-static otpreg_outcome_t
-otpreg_store_verify_refused(const otpreg_store_verify_state_t *state)
+static void
+otpreg_store_verify_refused(otpreg_store_verify_work_t *work,
+    const otpreg_store_verify_state_t *state)
 {
-    if (state->consumed || state->proved) {
-        return OTPREG_CODE_USED;
-    }
+    if (work->in->match && work->in->all && state->consumed && state->proved
+        && !state->verified)
+    {
+        /* who has proved one address, and says so again, goes on */
 
-    return state->spent ? OTPREG_CODE_SPENT : OTPREG_CODE_EXPIRED;
+        work->outcome = OTPREG_OK;
+        work->out->next = true;
+
+    } else if (state->consumed || state->verified) {
+        work->outcome = OTPREG_CODE_USED;
+
+    } else {
+        work->outcome = state->spent ? OTPREG_CODE_SPENT : OTPREG_CODE_EXPIRED;
+    }
 }
 
 
@@ -246,6 +286,6 @@ otpreg_store_verify_wrong(otpreg_store_verify_work_t *work, unsigned attempts)
 
     max = work->in->attempts_max;
 
-    work->left = (attempts < max) ? max - attempts : 0;
-    work->outcome = work->left ? OTPREG_CODE_WRONG : OTPREG_CODE_SPENT;
+    work->out->left = (attempts < max) ? max - attempts : 0;
+    work->outcome = work->out->left ? OTPREG_CODE_WRONG : OTPREG_CODE_SPENT;
 }

@@ -348,6 +348,7 @@ store_test_signup_fill(otpreg_store_signup_t *in, const char *name,
     memset(in, 0, sizeof(otpreg_store_signup_t));
 
     in->outbox.site = "site";
+    in->outbox.channel = OTPREG_CHANNEL_EMAIL;
     in->outbox.lease_time = 60;
     in->lifetime = 600;
 
@@ -407,6 +408,7 @@ store_test_verify_fill(otpreg_store_verify_t *in, const uint8_t *id,
 
     in->purpose = OTPREG_PURPOSE_SIGNUP;
     in->match = match;
+    in->all = false;
     in->attempts_max = STORE_TEST_MAX;
 }
 
@@ -415,11 +417,16 @@ static otpreg_outcome_t
 store_test_try(const otpreg_db_conf_t *conf, const uint8_t *id, bool match,
     unsigned *left)
 {
-    otpreg_store_verify_t  in;
+    otpreg_outcome_t         outcome;
+    otpreg_store_verify_t    in;
+    otpreg_store_verified_t  out;
 
     store_test_verify_fill(&in, id, match);
 
-    return otpreg_store_verify(conf, &in, left, store_test_error);
+    outcome = otpreg_store_verify(conf, &in, &out, store_test_error);
+    *left = out.left;
+
+    return outcome;
 }
 
 
@@ -454,9 +461,11 @@ store_test_resend_fill(otpreg_store_resend_t *in, const uint8_t *id)
     store_test_id(in->message_id);
 
     in->outbox.site = "site";
+    in->outbox.channel = OTPREG_CHANNEL_EMAIL;
     in->outbox.lease_time = 60;
     in->purpose = OTPREG_PURPOSE_SIGNUP;
     in->attempts_max = STORE_TEST_MAX;
+    in->changes_max = 2;
     in->delay = 60;
     in->lifetime = 900;
     in->digits = 8;
@@ -476,6 +485,48 @@ store_test_resend(const uint8_t *id, otpreg_store_resent_t *out)
 }
 
 
+/* another address for a sign-up */
+
+static void
+store_test_to(otpreg_store_to_t *to, otpreg_channel_t channel,
+    const char *address)
+{
+    to->channel = channel;
+    snprintf(to->address, sizeof(to->address), "%s", address);
+    snprintf(to->key, sizeof(to->key), "%s", address);
+}
+
+
+static otpreg_outcome_t
+store_test_change_to(const uint8_t *id, otpreg_channel_t channel,
+    const char *address, otpreg_store_resent_t *out)
+{
+    otpreg_store_resend_t  in;
+
+    store_test_resend_fill(&in, id);
+    in.outbox.lease = "node-1-8";
+    store_test_to(&in.to, channel, address);
+
+    return otpreg_store_resend(&store_test_socket, &in, out,
+                               store_test_error);
+}
+
+
+/* the right code, where both addresses must be proved */
+
+static otpreg_outcome_t
+store_test_all(const otpreg_db_conf_t *conf, const uint8_t *id,
+    otpreg_store_verified_t *out)
+{
+    otpreg_store_verify_t  in;
+
+    store_test_verify_fill(&in, id, true);
+    in.all = true;
+
+    return otpreg_store_verify(conf, &in, out, store_test_error);
+}
+
+
 static otpreg_outcome_t
 store_test_claim_in(const otpreg_db_conf_t *conf, const char *site,
     const char *lease, unsigned lease_time, otpreg_store_message_t *messages,
@@ -484,11 +535,12 @@ store_test_claim_in(const otpreg_db_conf_t *conf, const char *site,
     otpreg_store_outbox_t  outbox;
 
     outbox.site = site;
+    outbox.channel = OTPREG_CHANNEL_EMAIL;
     outbox.lease = lease;
     outbox.lease_time = lease_time;
 
-    return otpreg_store_claim(conf, &outbox, OTPREG_CHANNEL_EMAIL, messages,
-                              max, n, expired, store_test_error);
+    return otpreg_store_claim(conf, &outbox, messages, max, n, expired,
+                              store_test_error);
 }
 
 
@@ -724,9 +776,9 @@ store_test_decoys(void)
     in.outbox.lease = "node-1-2";
     tap_is(store_test_signup_in(&store_test_socket, &in, &out), OTPREG_OK,
            "an address with an owner: the same answer");
-    store_test_counts(1, 2, 2, "an OTP and a notice, no user");
-    tap_is(store_test_num("SELECT user_id IS NULL FROM otps WHERE id = %s",
-                          hex(in.otp.id)), 1, "the OTP has no user");
+    store_test_counts(2, 2, 2, "an OTP and a notice, and who waits");
+    tap_is(store_test_num("SELECT decoy FROM otps WHERE id = %s",
+                          hex(in.otp.id)), 1, "the OTP is a decoy");
     tap_ok(out.send && strcmp(out.message.template, "taken") == 0
            && out.message.username[0] == '\0'
            && out.message.expires_in == 86400,
@@ -740,7 +792,7 @@ store_test_decoys(void)
     in.outbox.lease = "node-1-3";
     tap_is(store_test_signup_in(&store_test_socket, &in, &out), OTPREG_OK,
            "again: the same answer");
-    store_test_counts(1, 3, 2, "an OTP, but no second notice in a day");
+    store_test_counts(3, 3, 2, "an OTP, but no second notice in a day");
     tap_ok(!out.send, "there is nothing to send");
 
     store_test_sql("UPDATE messages SET created_at = created_at"
@@ -791,10 +843,11 @@ store_test_decoys(void)
 static void
 store_test_verify_one(void)
 {
-    uint8_t                id[OTPREG_ID_LEN], none[OTPREG_ID_LEN];
-    unsigned               i, left;
-    otpreg_outcome_t       outcome;
-    otpreg_store_verify_t  in;
+    uint8_t                  id[OTPREG_ID_LEN], none[OTPREG_ID_LEN];
+    unsigned                 i, left;
+    otpreg_outcome_t         outcome;
+    otpreg_store_verify_t    in;
+    otpreg_store_verified_t  out;
 
     store_test_group("verify: one user");
 
@@ -809,14 +862,14 @@ store_test_verify_one(void)
 
     store_test_verify_fill(&in, id, true);
     in.purpose = (otpreg_purpose_t) 2;
-    outcome = otpreg_store_verify(&store_test_socket, &in, &left,
+    outcome = otpreg_store_verify(&store_test_socket, &in, &out,
                                   store_test_error);
     tap_ok(outcome != OTPREG_OK && outcome != OTPREG_CODE_WRONG,
            "a right code for another purpose: refused");
     tap_is(store_test_attempts(id), 1, "and not counted");
 
     store_test_verify_fill(&in, id, true);
-    outcome = otpreg_store_verify(&store_test_socket, &in, &left,
+    outcome = otpreg_store_verify(&store_test_socket, &in, &out,
                                   store_test_error);
     tap_is(outcome, OTPREG_OK, "a right code");
     tap_is_text(store_test_error, "", "nothing for the log");
@@ -1192,8 +1245,8 @@ store_test_resend_decoys(void)
     tap_is(store_test_resend(c, &out), OTPREG_OK, "after it expired");
     tap_ok(memcmp(out.otp.id, c, OTPREG_ID_LEN) != 0 && out.otp.digits == 8
            && out.expires_in == 900, "a new OTP");
-    tap_is(store_test_num("SELECT user_id IS NULL FROM otps WHERE id = %s",
-                          hex(out.otp.id)), 1, "without a user");
+    tap_is(store_test_num("SELECT decoy FROM otps WHERE id = %s",
+                          hex(out.otp.id)), 1, "a decoy, too");
 
     store_test_sent_ago(b, 61);
     tap_is(store_test_resend(b, &out), OTPREG_OK,
@@ -1250,6 +1303,283 @@ store_test_resend_races(void)
 
     tap_is(bad[0], 0, "the same code, 5 times: one send");
     tap_is(bad[1], 0, "a new code, 5 times: one OTP and one send");
+}
+
+
+/* ----- another address */
+
+static void
+store_test_change(void)
+{
+    uint8_t                a[OTPREG_ID_LEN], b[OTPREG_ID_LEN];
+    uint8_t                c[OTPREG_ID_LEN];
+    unsigned               left;
+    otpreg_store_resent_t  out;
+
+    store_test_group("change: the address of a sign-up");
+
+    (void) store_test_signup("ann", "amn@example.com", a);
+    (void) store_test_verify(a, false);
+    (void) store_test_verify(a, false);
+
+    tap_is(store_test_change_to(a, OTPREG_CHANNEL_EMAIL, "ann@example.com",
+                                &out), OTPREG_OK, "another address, at once");
+    memcpy(b, out.otp.id, OTPREG_ID_LEN);
+    tap_ok(memcmp(a, b, OTPREG_ID_LEN) != 0 && out.otp.digits == 8
+           && strcmp(out.otp.address, "ann@example.com") == 0
+           && strcmp(out.otp.key_name, "k2") == 0 && out.expires_in == 900,
+           "a new OTP");
+    tap_ok(out.queued.send
+           && strcmp(out.queued.message.otp.address, "ann@example.com") == 0
+           && strcmp(out.queued.message.username, "ann") == 0,
+           "its message is ours to send");
+    store_test_counts(1, 2, 2, "one more of each, but no user");
+    tap_is_text(store_test_text("SELECT CONCAT_WS('|', username, email,"
+                    " email_key, password, is_active) FROM users"),
+                "ann|ann@example.com|ann@example.com|$argon2id$of-ann|0",
+                "the user has the name and the password, and that address");
+    tap_is_text(store_test_text("SELECT CONCAT_WS('|', attempts, changes,"
+                    " decoy, address_key) FROM otps WHERE id = %s", hex(b)),
+                "2|1|0|ann@example.com",
+                "attack 36: the attempts are as they were");
+    tap_is(store_test_verify(a, true), OTPREG_CODE_EXPIRED,
+           "the old code is dead");
+    tap_is(store_test_rows("users WHERE is_active"), 0,
+           "and proves nothing about the new address");
+
+    tap_is(store_test_resend(a, &out), OTPREG_RESEND_TOO_SOON,
+           "asked with the old OTP: too soon after the change");
+    tap_is(store_test_change_to(a, OTPREG_CHANNEL_EMAIL, "ann@example.com",
+                                &out), OTPREG_RESEND_TOO_SOON,
+           "the same address is no change");
+
+    tap_is(store_test_change_to(a, OTPREG_CHANNEL_SMS, "+442079460018",
+                                &out), OTPREG_OK, "a phone number instead");
+    memcpy(c, out.otp.id, OTPREG_ID_LEN);
+    tap_ok(!out.queued.send
+           && store_test_num("SELECT lease IS NULL AND due_at <= NOW(6)"
+                             " FROM messages WHERE channel = 2") == 1,
+           "the queue of mail does not send it: it is due for anybody");
+    tap_is_text(store_test_text("SELECT CONCAT_WS('|', email, phone, phone_key)"
+                                " FROM users"),
+                "ann@example.com|+442079460018|+442079460018",
+                "the user has both");
+    tap_is(store_test_change_to(c, OTPREG_CHANNEL_EMAIL, "a@example.com",
+                                &out), OTPREG_CHANGE_LIMIT,
+           "attack 36: a third change: refused");
+    store_test_counts(1, 3, 3, "and nothing was written");
+
+    tap_is(store_test_try(&store_test_socket, c, false, &left),
+           OTPREG_CODE_WRONG, "a wrong code");
+    tap_is(left, STORE_TEST_MAX - 3, "attack 36: the third in all");
+    tap_is(store_test_verify(c, true), OTPREG_OK, "the right code");
+    tap_is_text(store_test_text("SELECT CONCAT_WS('|', is_active, phone_owner,"
+                    " COALESCE(email_owner, 'none')) FROM users"),
+                "1|+442079460018|none", "proves the number, and no more");
+    tap_is(store_test_change_to(c, OTPREG_CHANNEL_EMAIL, "b@example.com",
+                                &out), OTPREG_CODE_USED,
+           "then nothing can be changed");
+
+    (void) store_test_signup("bob", "bob@example.com", a);
+
+    for (left = 1; left != 0; ) {
+        (void) store_test_try(&store_test_socket, a, false, &left);
+    }
+
+    tap_is(store_test_change_to(a, OTPREG_CHANNEL_EMAIL, "b@example.com",
+                                &out), OTPREG_CODE_SPENT,
+           "attack 36: no attempts are left: no change");
+    store_test_sent_ago(a, 61);
+    tap_is(store_test_resend(a, &out), OTPREG_OK, "but a new code, later");
+    tap_is(store_test_change_to(a, OTPREG_CHANNEL_EMAIL, "b@example.com",
+                                &out), OTPREG_OK, "then a change");
+    tap_is(store_test_verify(out.otp.id, true), OTPREG_OK, "and the code");
+}
+
+
+static void
+store_test_change_decoys(void)
+{
+    uint8_t                a[OTPREG_ID_LEN], b[OTPREG_ID_LEN];
+    otpreg_store_resent_t  out;
+
+    store_test_group("change: addresses with an owner");
+
+    store_test_user("ann", "ann@example.com", a);
+    (void) store_test_signup("bob", "ann@example.com", b);
+
+    tap_is(store_test_change_to(b, OTPREG_CHANNEL_EMAIL, "bob@example.com",
+                                &out), OTPREG_OK,
+           "from an address that has an owner");
+    tap_is_text(store_test_text("SELECT CONCAT_WS('|', decoy, template)"
+                    " FROM otps o JOIN messages m ON m.otp_id = o.id"
+                    " WHERE o.id = %s", hex(out.otp.id)), "0|otp",
+                "to one that has none: an OTP with its message");
+    tap_is(store_test_verify(out.otp.id, true), OTPREG_OK, "which is proved");
+    tap_is(store_test_rows("users WHERE username_owner = 'bob' AND email_owner"
+                           " = 'bob@example.com' AND is_active AND password"
+                           " = '$argon2id$of-bob'"), 1,
+           "by the user with that name and password");
+
+    (void) store_test_signup("eve", "eve@example.com", b);
+    store_test_sql("DELETE FROM messages");
+    tap_is(store_test_change_to(b, OTPREG_CHANNEL_EMAIL, "ann@example.com",
+                                &out), OTPREG_OK, "to one that has an owner");
+    tap_ok(out.queued.send
+           && strcmp(out.queued.message.template, "taken") == 0
+           && out.queued.message.username[0] == '\0',
+           "the same answer; the owner gets a notice");
+    tap_is(store_test_verify(out.otp.id, true), OTPREG_CODE_WRONG,
+           "and no code is right");
+    tap_is(store_test_rows("users WHERE is_active"), 2, "nor activates");
+    tap_is(store_test_change_to(out.otp.id, OTPREG_CHANNEL_EMAIL,
+                                "eva@example.com", &out), OTPREG_OK,
+           "away from it");
+    tap_is(store_test_num("SELECT attempts FROM otps WHERE id = %s",
+                          hex(out.otp.id)), 1, "with the attempt that is gone");
+}
+
+
+/* ----- both addresses */
+
+static void
+store_test_signup_both(const char *name, uint8_t *id)
+{
+    char                   address[64];
+    otpreg_store_queued_t  out;
+    otpreg_store_signup_t  in;
+
+    snprintf(address, sizeof(address), "%s@example.com", name);
+    store_test_signup_fill(&in, name, address);
+    strcpy(in.phone.number, "+442079460018");
+    (void) store_test_signup_in(&store_test_socket, &in, &out);
+    memcpy(id, in.otp.id, OTPREG_ID_LEN);
+}
+
+
+static void
+store_test_both(void)
+{
+    uint8_t                  a[OTPREG_ID_LEN], b[OTPREG_ID_LEN];
+    uint8_t                  c[OTPREG_ID_LEN];
+    unsigned                 left;
+    otpreg_store_resent_t    out;
+    otpreg_store_verified_t  verified;
+
+    store_test_group("both: one address after the other");
+
+    store_test_signup_both("ann", a);
+    tap_is(store_test_all(&store_test_socket, a, &verified), OTPREG_OK,
+           "the first code");
+    tap_ok(verified.next, "another one is to come");
+    tap_is_text(store_test_text("SELECT CONCAT_WS('|', is_active,"
+                    " email_verified_at IS NOT NULL, verified_at IS NULL,"
+                    " username_owner IS NULL AND email_owner IS NULL)"
+                    " FROM users"), "0|1|1|1",
+                "the user is not active and owns nothing yet");
+
+    tap_is(store_test_all(&store_test_socket, a, &verified), OTPREG_OK,
+           "the same code again");
+    tap_ok(verified.next, "the same answer");
+    tap_is(store_test_attempts(a), 1, "and no attempt");
+    tap_is(store_test_try(&store_test_socket, a, false, &left),
+           OTPREG_CODE_USED, "a wrong code is not: used");
+
+    tap_is(store_test_resend(a, &out), OTPREG_OK, "go on, at once");
+    memcpy(b, out.otp.id, OTPREG_ID_LEN);
+    tap_ok(out.otp.channel == OTPREG_CHANNEL_SMS
+           && strcmp(out.otp.address, "+442079460018") == 0,
+           "an OTP for the other address");
+    tap_is(store_test_resend(a, &out), OTPREG_RESEND_TOO_SOON, "only once");
+    tap_ok(memcmp(out.otp.id, b, OTPREG_ID_LEN) == 0, "which one, is told");
+    store_test_counts(1, 2, 2, "so far");
+
+    store_test_signup_both("mia", c);
+    tap_is(store_test_all(&store_test_socket, c, &verified), OTPREG_OK,
+           "somebody else proves another address");
+
+    tap_is(store_test_all(&store_test_socket, b, &verified), OTPREG_OK,
+           "the second code");
+    tap_ok(!verified.next, "that is all");
+    tap_is_text(store_test_text("SELECT CONCAT_WS('|', is_active,"
+                    " username_owner, email_owner, phone_owner) FROM users"
+                    " WHERE username = 'ann'"),
+                "1|ann|ann@example.com|+442079460018",
+                "the user is active and owns both");
+    tap_is(store_test_all(&store_test_socket, a, &verified), OTPREG_CODE_USED,
+           "then the first code is used");
+
+    tap_is(store_test_resend(c, &out), OTPREG_OK,
+           "who goes on to a number that has an owner by now");
+    tap_is(store_test_num("SELECT decoy FROM otps WHERE id = %s",
+                          hex(out.otp.id)), 1, "gets a decoy");
+    tap_is(store_test_change_to(out.otp.id, OTPREG_CHANNEL_SMS,
+                                "+442079460019", &out), OTPREG_OK,
+           "and can change it");
+    tap_is(store_test_all(&store_test_socket, out.otp.id, &verified),
+           OTPREG_OK, "and prove that");
+    tap_ok(!verified.next && store_test_rows("users WHERE is_active") == 2,
+           "that is all, too");
+
+    store_test_signup_both("eve", a);
+    store_test_sql("UPDATE users SET phone = '+4420', phone_key = phone"
+                   " WHERE username = 'eve'");
+    (void) store_test_all(&store_test_socket, a, &verified);
+    (void) store_test_resend(a, &out);
+    tap_is(store_test_change_to(a, OTPREG_CHANNEL_EMAIL, "bob@example.com",
+                                &out), OTPREG_OK,
+           "the address that was proved is changed");
+    tap_is(store_test_num("SELECT email_verified_at IS NULL FROM users"
+                          " WHERE username = 'eve'"), 1,
+           "then it is proved no more");
+    (void) store_test_all(&store_test_socket, out.otp.id, &verified);
+    tap_ok(verified.next, "and the other one is still to come");
+}
+
+
+static void
+store_test_both_thread(unsigned i, void *data)
+{
+    store_test_race_t *race = data;
+
+    otpreg_store_resent_t    out;
+    otpreg_store_verified_t  verified;
+
+    atomic_fetch_add(&race->told[store_test_all(&store_test_socket,
+                                                race->id[i], &verified)], 1);
+    (void) store_test_resend(race->id[i], &out);
+}
+
+
+static void
+store_test_both_races(void)
+{
+    uint8_t            id[OTPREG_ID_LEN];
+    unsigned           i, k, bad;
+    store_test_race_t  race;
+
+    store_test_group("both: 16 threads at once");
+
+    bad = 0;
+
+    for (k = 0; k < 10; k++) {
+        store_test_reset();
+        memset(&race, 0, sizeof(race));
+        store_test_signup_both("ann", id);
+
+        for (i = 0; i < STORE_TEST_THREADS; i++) {
+            memcpy(race.id[i], id, OTPREG_ID_LEN);
+        }
+
+        store_test_threads(STORE_TEST_THREADS, store_test_both_thread, &race);
+
+        bad += (race.told[OTPREG_OK] != STORE_TEST_THREADS)
+             + (store_test_rows("otps") != 2)
+             + (store_test_rows("messages") != 2)
+             + (store_test_rows("users WHERE is_active") != 0);
+    }
+
+    tap_is(bad, 0, "the first code, 10 times: one second OTP, one message");
 }
 
 
@@ -1568,8 +1898,8 @@ store_test_purge(void)
     store_test_purge_user("renewed", "80 HOUR", "72 HOUR", false);
 
     store_test_sql("UPDATE users SET is_active = 1 WHERE username = 'admin';"
-                   "UPDATE users SET phone_verified_at = NOW(6)"
-                   " WHERE username = 'phone';"
+                   "UPDATE users SET phone_verified_at = NOW(6),"
+                   " verified_at = NOW(6) WHERE username = 'phone';"
                    "UPDATE users SET is_active = 0 WHERE username = 'inactive'"
                    ";INSERT INTO users (username, password, created_at)"
                    " VALUES ('foreign', '', NOW(6) - INTERVAL 9 DAY)");
@@ -1583,7 +1913,9 @@ store_test_purge(void)
 
     (void) store_test_signup("eve", "proved@example.com", id);
     store_test_sql("UPDATE otps SET expires_at = NOW(6) - INTERVAL 49 HOUR"
-                   " WHERE user_id IS NULL");
+                   " WHERE decoy");
+    store_test_sql("UPDATE users SET created_at = NOW(6) - INTERVAL 80 HOUR"
+                   " WHERE username = 'eve'");
 
     tap_is(otpreg_store_purge(&store_test_socket, &rows, store_test_error),
            OTPREG_OK, "purge");
@@ -1603,11 +1935,11 @@ store_test_purge(void)
                 "fresh@example.com,over@example.com,proved@example.com,"
                 "recent@example.com,today@example.com,x@example.com",
                 "messages: only those that expired two days ago");
-    tap_is(rows, 2 + 6 + 6, "the number of rows");
+    tap_is(rows, 3 + 6 + 6, "the number of rows");
 
     store_test_reset();
     store_test_sql("INSERT INTO users (id, username, password, created_at,"
-                   " email_verified_at)"
+                   " verified_at)"
                    " SELECT seq, CONCAT('user', seq), '',"
                    " NOW(6) - INTERVAL 9 DAY,"
                    " IF(seq > 2500, NOW(6), NULL) FROM seq_1_to_2600;"
@@ -1858,6 +2190,10 @@ typedef enum {
     STORE_TEST_RESEND_NOW,
     STORE_TEST_RENEW,
     STORE_TEST_RESEND_DECOY,
+    STORE_TEST_CHANGE,
+    STORE_TEST_FIRST,
+    STORE_TEST_SECOND,
+    STORE_TEST_LAST,
     STORE_TEST_CLAIM,
     STORE_TEST_SENT,
     STORE_TEST_LATER,
@@ -1869,6 +2205,7 @@ static const char *const  store_test_ops[] = {
     "sign-up", "decoy", "taken name", "wrong code", "right code", "used code",
     "address of another", "name of another", "resend too soon", "resend",
     "resend without a delay", "resend with a new code", "resend of a decoy",
+    "another address", "first of two", "code for the second", "second of two",
     "claim", "sent", "later"
 };
 
@@ -1892,6 +2229,7 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
     otpreg_store_resend_t   resend;
     otpreg_store_resent_t   resent;
     otpreg_store_message_t  m[4];
+    otpreg_store_verified_t verified;
 
     static char  wrong[512];
 
@@ -1956,6 +2294,30 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
         resend.delay = 0;
         break;
 
+    case STORE_TEST_CHANGE:
+        store_test_to(&resend.to, OTPREG_CHANNEL_EMAIL, "bob@example.com");
+        break;
+
+    case STORE_TEST_FIRST:
+    case STORE_TEST_SECOND:
+    case STORE_TEST_LAST:
+        store_test_sql("UPDATE users SET phone = '+4420', phone_key = phone");
+        resend.outbox.channel = OTPREG_CHANNEL_SMS;
+
+        if (op == STORE_TEST_FIRST) {
+            break;
+        }
+
+        (void) store_test_all(&store_test_socket, id, &verified);
+
+        if (op == STORE_TEST_LAST) {
+            (void) otpreg_store_resend(&store_test_socket, &resend, &resent,
+                                       store_test_error);
+            memcpy(id, resent.otp.id, OTPREG_ID_LEN);
+        }
+
+        break;
+
     case STORE_TEST_CLAIM:
     case STORE_TEST_SENT:
     case STORE_TEST_LATER:
@@ -1977,15 +2339,17 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
 
     case STORE_TEST_SIGNUP:
         outcome = store_test_signup_in(conf, &in, &queued);
-        table = "users u JOIN otps o ON o.user_id = u.id JOIN messages m ON"
+        table = "users u JOIN otps o ON o.user_id = u.id AND NOT decoy"
+                " JOIN messages m ON"
                 " m.otp_id = o.id AND template = 'otp' AND lease IS NOT NULL"
                 " WHERE (SELECT COUNT(*) FROM users) = 1";
         break;
 
     case STORE_TEST_DECOY:
         outcome = store_test_signup_in(conf, &in, &queued);
-        table = "otps o JOIN messages m ON m.otp_id = o.id AND user_id IS NULL"
+        table = "otps o JOIN messages m ON m.otp_id = o.id AND decoy"
                 " AND template = 'taken' WHERE (SELECT COUNT(*) FROM otps) = 2"
+                " AND (SELECT COUNT(*) FROM users) = 2"
                 " AND (SELECT COUNT(*) FROM messages) = 2";
         break;
 
@@ -2010,6 +2374,22 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
         outcome = store_test_try(conf, id, true, &left);
         expected = OTPREG_CODE_USED;
         table = "otps, users WHERE attempts = 1 AND consumed_at AND is_active";
+        break;
+
+    case STORE_TEST_FIRST:
+    case STORE_TEST_LAST:
+        outcome = store_test_all(conf, id, &verified);
+        table = (op == STORE_TEST_FIRST)
+                ? "otps, users WHERE attempts = 1 AND consumed_at AND NOT"
+                  " is_active AND email_verified_at AND verified_at IS NULL"
+                : "otps, users WHERE attempts = 1 AND consumed_at AND"
+                  " is_active AND channel = 2 AND email_verified_at AND"
+                  " phone_verified_at AND verified_at";
+
+        if (verified.next != (op == STORE_TEST_FIRST)) {
+            return "told that another code is to come, or not";
+        }
+
         break;
 
     case STORE_TEST_BURN_ADDRESS:
@@ -2063,9 +2443,24 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
                 " (SELECT COUNT(DISTINCT id) FROM otps) = 2";
         break;
 
+    case STORE_TEST_CHANGE:
+        table = "otps o JOIN messages ON o.id = otp_id JOIN users u ON"
+                " u.email = o.address WHERE changes = 1 AND"
+                " u.email_key = o.address_key AND"
+                " (SELECT COUNT(*) FROM otps) = 2 AND"
+                " (SELECT COUNT(*) FROM messages) = 2";
+        break;
+
+    case STORE_TEST_SECOND:
+        table = "otps o JOIN messages m ON o.id = otp_id WHERE m.channel = 2"
+                " AND o.channel = 2 AND o.address = '+4420' AND"
+                " (SELECT COUNT(*) FROM otps) = 2 AND"
+                " (SELECT COUNT(*) FROM messages) = 2";
+        break;
+
     case STORE_TEST_RESEND_DECOY:
         want = 1;
-        table = "otps WHERE user_id IS NULL AND sends = 2 AND"
+        table = "otps WHERE decoy AND sends = 2 AND"
                 " (SELECT COUNT(*) FROM messages) = 2";
         break;
 
@@ -2094,7 +2489,8 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
     }
 
     if ((op == STORE_TEST_RESEND || op == STORE_TEST_RENEW
-         || op == STORE_TEST_RESEND_NOW)
+         || op == STORE_TEST_RESEND_NOW || op == STORE_TEST_CHANGE
+         || op == STORE_TEST_SECOND)
         && (!resent.queued.send
             || store_test_rows("messages WHERE lease = 'node-1-2'") != 1
             || memcmp(resent.queued.message.otp.id, resent.otp.id,
@@ -2976,6 +3372,10 @@ static const struct {
     { "resend-one",      store_test_resend_one },
     { "resend-decoys",   store_test_resend_decoys },
     { "resend-races",    store_test_resend_races },
+    { "change",          store_test_change },
+    { "change-decoys",   store_test_change_decoys },
+    { "both",            store_test_both },
+    { "both-races",      store_test_both_races },
     { "claim",           store_test_claims },
     { "expiry",          store_test_expiry },
     { "claim-races",     store_test_claim_races },

@@ -1,0 +1,62 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_AGAIN_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_AGAIN_H_INCLUDED_
+
+
+#include "ngx_http_otpreg_module.h"
+
+
+/*
+ * The next message of a sign-up that has its cookie: the same code again, a
+ * new one, or one to another address.
+ */
+
+
+typedef struct {
+    ngx_http_otpreg_service_t  *service;
+    otpreg_db_conf_t           *database;
+    otpreg_store_resend_t       in;
+    char                        lease[OTPREG_LEASE_MAX + 1];
+    otpreg_store_resent_t       out;
+    otpreg_outcome_t            outcome;
+    char                        error[OTPREG_DB_ERROR_SIZE];
+} ngx_http_otpreg_again_t;
+
+
+/*
+ * Make one, for the OTP of the ticket, in r->pool.  Thread: event loop.
+ *
+ * channel [in]  where the message will most likely go: a place in that queue
+ *               is reserved, and given back by _settle() or _unused()
+ * to      [in]  the address that is meant from now on, or NULL
+ *
+ * NULL when there is no memory.
+ */
+ngx_http_otpreg_again_t *ngx_http_otpreg_again_make(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, otpreg_channel_t channel,
+    const otpreg_store_to_t *to);
+
+
+/* Write it.  Thread: database pool. */
+void ngx_http_otpreg_again_store(ngx_http_otpreg_again_t *again);
+
+
+/* After _store(), whatever became of the request.  Thread: event loop. */
+void ngx_http_otpreg_again_settle(ngx_http_otpreg_again_t *again);
+
+/* Instead of _store().  Thread: event loop. */
+void ngx_http_otpreg_again_unused(ngx_http_otpreg_again_t *again);
+
+
+/* The ticket of what was written, after OTPREG_OK.  Thread: event loop. */
+void ngx_http_otpreg_again_ticket(ngx_http_otpreg_ctx_t *ctx,
+    const ngx_http_otpreg_again_t *again);
+
+
+#endif /* _NGX_HTTP_OTPREG_AGAIN_H_INCLUDED_ */
