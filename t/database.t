@@ -8,7 +8,8 @@ use strict;
 use warnings;
 
 use lib 't/lib';
-use OtpReg -plain;
+use OtpReg -plain, db_disk => '512m';
+use IO::Handle;
 use OtpReg::Nginx;
 use Test::More;
 
@@ -62,7 +63,7 @@ sub unavailable {
 }
 
 
-subtest 'stopped and started' => sub {
+subtest 'attack 32: stopped and started' => sub {
     my $pending = registered();
     my $to = "u$n\@example.com";
     my $code = code_for($to);
@@ -86,7 +87,7 @@ subtest 'stopped and started' => sub {
 };
 
 
-subtest 'killed and started' => sub {
+subtest 'attack 32: killed and started' => sub {
     my $pending = registered();
     my $code = code_for("u$n\@example.com");
     db_kill();
@@ -97,7 +98,7 @@ subtest 'killed and started' => sub {
 };
 
 
-subtest 'it hangs' => sub {
+subtest 'attack 32: it hangs' => sub {
     my $pending = registered();
     my $code = code_for("u$n\@example.com");
     sleep 2;                            # every thread may ask again
@@ -120,7 +121,7 @@ subtest 'it hangs' => sub {
 };
 
 
-subtest 'it is read-only' => sub {
+subtest 'attack 32: it is read-only' => sub {
     sql('SET GLOBAL read_only = 1; REVOKE ALL ON *.* FROM otpreg@localhost;
          GRANT SELECT, INSERT, UPDATE, DELETE ON otpreg.* TO
          otpreg@localhost');
@@ -142,7 +143,7 @@ subtest 'another schema version' => sub {
 };
 
 
-subtest 'a lock is held' => sub {
+subtest 'attack 32: a lock is held for a while' => sub {
     my $pending = registered();
     my $to = "u$n\@example.com";
     my $code = code_for($to);
@@ -156,6 +157,74 @@ subtest 'a lock is held' => sub {
                5);
     is verified($pending, $code), 200, 'it waits';
     waitpid $pid, 0;
+};
+
+
+# another client holds locks until it is told to let go
+
+sub with_lock {
+    my ($statement, $sub) = @_;
+
+    my $file = test_dir() . '/lock.out';
+    unlink $file;
+    open my $client, '|-', "mariadb --no-defaults -uroot -N -n"
+        . " -S '$ENV{TEST_NGINX_DB_SOCKET}' otpreg >'$file'" or die "$!\n";
+    $client->autoflush(1);
+    print {$client} "$statement; SELECT 'held';\n";
+    wait_until(sub { (slurp($file) // '') =~ /held/ }, 10) or die "no lock\n";
+
+    $sub->();
+    close $client;
+}
+
+sub lock_waits {
+    return sql("SELECT variable_value FROM information_schema.global_status
+                WHERE variable_name = 'Innodb_row_lock_waits'");
+}
+
+
+subtest 'attack 32: a lock is never released' => sub {
+    my $pending = registered();
+    my $to = "u$n\@example.com";
+    my $code = code_for($to);
+
+    my $id = sql("SELECT HEX(id) FROM otps WHERE address = '$to'");
+
+    with_lock("BEGIN; SELECT 1 FROM otps WHERE id = X'$id' FOR UPDATE", sub {
+        my $before = lock_waits();
+        unavailable(verify($pending, $code), 'verify');
+        cmp_ok lock_waits() - $before, '<=', 3,
+               'it does not begin to wait again and again';
+        is register()->{status}, 201, 'others sign up meanwhile';
+    });
+
+    # as ALTER TABLE does
+
+    with_lock('LOCK TABLES otps WRITE', sub {
+        my $lost = () = $nginx->error_log =~ /server has gone|2013/g;
+        unavailable(verify($pending, $code), 'a locked table');
+        is scalar(() = $nginx->error_log =~ /server has gone|2013/g), $lost,
+           'the server gave up first, no connection was lost';
+    });
+
+    is verified($pending, $code), 200, 'no attempt was burned';
+};
+
+
+subtest 'attack 32: its disk is full' => sub {
+    my $pending = registered();
+    my $code = code_for("u$n\@example.com");
+
+    plan skip_all => 'no file system may be mounted here' if !db_fill();
+
+    my $res;
+    wait_until(sub { $res = register(); $res->{status} != 201 }, 60, 0.001);
+    unavailable($res, 'register');
+    is scalar(my @lines = $nginx->error_log =~ /\[error\].*1114/g), 1,
+       'one line in the log';
+    db_unfill();
+    is registered()->{status}, 201, 'back';
+    is verified($pending, $code), 200, 'no attempt was burned';
 };
 
 

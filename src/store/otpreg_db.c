@@ -20,6 +20,10 @@
 #define OTPREG_DB_PARAMS_MAX     24
 #define OTPREG_DB_COLUMNS_MAX    20
 #define OTPREG_DB_KEY_SIZE       128
+#define OTPREG_DB_SESSION_SIZE   80
+
+/* the longest wait for a lock of somebody else, in seconds */
+#define OTPREG_DB_LOCK_WAIT_MAX  5
 
 
 #ifdef LIBMARIADB
@@ -39,6 +43,10 @@ typedef bool     otpreg_db_bool_t;
 #define ER_OTPREG_READ_ONLY_TRANSACTION 1792
 #define ER_OTPREG_READ_ONLY_MODE        1836
 #define ER_OTPREG_CLIENT_TIMEOUT        4031    /* MySQL's, of wait_timeout */
+#define ER_OTPREG_STATEMENT_TIMEOUT     1969    /* MariaDB's */
+#define ER_OTPREG_TOO_MANY_TRXS         1637
+#define EE_OTPREG_WRITE                 3
+#define EE_OTPREG_DISK_FULL             20
 
 
 struct otpreg_db_s {
@@ -64,13 +72,24 @@ static const char *const  otpreg_db_session[] = {
     "SET SESSION time_zone = '+00:00'",
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION innodb_lock_wait_timeout = 5",
     "SET SESSION autocommit = 1"
+};
+
+
+/*
+ * Rows and tables (an ALTER TABLE waits, or is waited for): the server gives
+ * up before we do, so that nobody is left waiting in it for a lost client.
+ */
+
+static const char *const  otpreg_db_lock_waits[] = {
+    "innodb_lock_wait_timeout",
+    "lock_wait_timeout"
 };
 
 
 static void otpreg_db_options(otpreg_db_t *db, MYSQL *mysql);
 static otpreg_db_rc_t otpreg_db_open(otpreg_db_t *db, const char *host);
+static otpreg_db_rc_t otpreg_db_session_start(otpreg_db_t *db);
 static otpreg_db_rc_t otpreg_db_writable(otpreg_db_t *db);
 static otpreg_db_rc_t otpreg_db_prepare(otpreg_db_t *db, unsigned i);
 static otpreg_db_rc_t otpreg_db_execute(otpreg_db_t *db, unsigned i,
@@ -229,9 +248,7 @@ otpreg_db_wipe_password(MYSQL *mysql)
 static otpreg_db_rc_t
 otpreg_db_open(otpreg_db_t *db, const char *host)
 {
-    unsigned                 i;
     MYSQL                   *mysql;
-    otpreg_db_rc_t           rc;
     const otpreg_db_conf_t  *conf;
 
     conf = db->conf;
@@ -274,15 +291,51 @@ otpreg_db_open(otpreg_db_t *db, const char *host)
         return OTPREG_DB_DOWN;
     }
 
-    for (i = 0; i < sizeof(otpreg_db_session) / sizeof(char *); i++) {
-        rc = otpreg_db_simple(db, otpreg_db_session[i]);
-        if (rc != OTPREG_DB_OK) {
-            otpreg_db_disconnect(db);
-            return OTPREG_DB_DOWN;
-        }
+    if (otpreg_db_session_start(db) != OTPREG_DB_OK) {
+        otpreg_db_disconnect(db);
+        return OTPREG_DB_DOWN;
     }
 
     return otpreg_db_writable(db);
+}
+
+
+static otpreg_db_rc_t
+otpreg_db_session_start(otpreg_db_t *db)
+{
+    char            sql[OTPREG_DB_SESSION_SIZE];
+    unsigned        i, wait;
+    otpreg_db_rc_t  rc;
+
+    for (i = 0; i < sizeof(otpreg_db_session) / sizeof(char *); i++) {
+
+        rc = otpreg_db_simple(db, otpreg_db_session[i]);
+        if (rc != OTPREG_DB_OK) {
+            return rc;
+        }
+    }
+
+    wait = db->conf->read_timeout / 2;
+
+    if (wait < 1) {
+        wait = 1;
+
+    } else if (wait > OTPREG_DB_LOCK_WAIT_MAX) {
+        wait = OTPREG_DB_LOCK_WAIT_MAX;
+    }
+
+    for (i = 0; i < sizeof(otpreg_db_lock_waits) / sizeof(char *); i++) {
+
+        snprintf(sql, sizeof(sql), "SET SESSION %s = %u",
+                 otpreg_db_lock_waits[i], wait);
+
+        rc = otpreg_db_simple(db, sql);
+        if (rc != OTPREG_DB_OK) {
+            return rc;
+        }
+    }
+
+    return OTPREG_DB_OK;
 }
 
 
@@ -647,6 +700,7 @@ otpreg_db_class(unsigned code)
 
     case ER_LOCK_DEADLOCK:
     case ER_LOCK_WAIT_TIMEOUT:
+    case ER_OTPREG_STATEMENT_TIMEOUT:
         return OTPREG_DB_RETRY;
 
     case CR_SERVER_GONE_ERROR:
@@ -659,6 +713,7 @@ otpreg_db_class(unsigned code)
     case ER_OTPREG_CLIENT_TIMEOUT:
     case ER_QUERY_INTERRUPTED:
     case ER_UNKNOWN_STMT_HANDLER:
+    case ER_ERROR_DURING_COMMIT:
         return OTPREG_DB_LOST;
 
     case ER_OTPREG_WSREP_NOT_READY:
@@ -666,6 +721,16 @@ otpreg_db_class(unsigned code)
     case ER_OTPREG_READ_ONLY_TRANSACTION:
     case ER_OTPREG_READ_ONLY_MODE:
         return OTPREG_DB_DOWN;
+
+    case EE_OTPREG_WRITE:
+    case EE_OTPREG_DISK_FULL:
+    case ER_DISK_FULL:
+    case ER_ERROR_ON_WRITE:
+    case ER_OUT_OF_RESOURCES:
+    case ER_OUTOFMEMORY:
+    case ER_RECORD_FILE_FULL:
+    case ER_OTPREG_TOO_MANY_TRXS:
+        return OTPREG_DB_FULL;
 
     default:
         return OTPREG_DB_FAILED;

@@ -56,6 +56,7 @@ typedef enum {
     OTPREG_DB_RETRY,                    /* deadlock, lock wait, certification */
     OTPREG_DB_LOST,                     /* connection lost: outcome unknown */
     OTPREG_DB_DOWN,                     /* no connection, or a read-only one */
+    OTPREG_DB_FULL,                     /* no disk or memory is left there */
     OTPREG_DB_FAILED                    /* anything else: a bug or a setup */
 } otpreg_db_rc_t;
 

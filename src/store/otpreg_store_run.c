@@ -134,6 +134,7 @@ otpreg_store_run(const otpreg_db_conf_t *conf, otpreg_store_work_pt work,
     void *data, char *error)
 {
     bool             lost;
+    int64_t          until_ms;
     unsigned         try;
     otpreg_db_rc_t   rc;
     otpreg_store_t  *store;
@@ -148,6 +149,7 @@ otpreg_store_run(const otpreg_db_conf_t *conf, otpreg_store_work_pt work,
 
     lost = false;
     rc = OTPREG_DB_DOWN;
+    until_ms = otpreg_store_now_ms() + (int64_t) conf->read_timeout * 1000;
 
     for (try = 1; try <= OTPREG_STORE_TRIES; try++) {
 
@@ -166,13 +168,27 @@ otpreg_store_run(const otpreg_db_conf_t *conf, otpreg_store_work_pt work,
 
         otpreg_db_rollback(store->db);
 
-        if (rc == OTPREG_DB_LOST) {
+        /* what became of the first try is always asked for */
+
+        if (rc == OTPREG_DB_LOST && !lost) {
             lost = true;
             continue;
         }
 
-        if (rc != OTPREG_DB_RETRY && rc != OTPREG_DB_DOWN) {
+        if (rc != OTPREG_DB_LOST && rc != OTPREG_DB_RETRY
+            && rc != OTPREG_DB_DOWN)
+        {
             break;
+        }
+
+        /* somebody holds a lock: one row shall not hold all our threads */
+
+        if (otpreg_store_now_ms() >= until_ms) {
+            break;
+        }
+
+        if (rc == OTPREG_DB_LOST) {
+            continue;
         }
 
         otpreg_store_pause(try);
@@ -181,7 +197,7 @@ otpreg_store_run(const otpreg_db_conf_t *conf, otpreg_store_work_pt work,
     snprintf(error, OTPREG_DB_ERROR_SIZE, "%s", otpreg_db_error(store->db));
 
     return (rc == OTPREG_DB_RETRY || rc == OTPREG_DB_LOST
-            || rc == OTPREG_DB_DOWN)
+            || rc == OTPREG_DB_DOWN || rc == OTPREG_DB_FULL)
            ? OTPREG_DATABASE_DOWN : OTPREG_ERROR;
 }
 

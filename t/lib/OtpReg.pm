@@ -43,7 +43,8 @@ package OtpReg;
 #
 # Options:  use OtpReg -nodb;  -nosmtp;  -nomodule (nginx without our module);
 # -plain (a Test::More file without Test::Nginx, see OtpReg::Nginx);  -tcp (the
-# database also listens on TEST_NGINX_DB_PORT);  db_args => [...].
+# database also listens on TEST_NGINX_DB_PORT);  db_args => [...];  db_disk =>
+# '128m' (the database on a small disk of its own, see db_fill()).
 #
 # OTPREG_MODULE=path takes another module file, OTPREG_MODULE= none: it is
 # linked into nginx.
@@ -102,7 +103,8 @@ sub setup {
     $ENV{TEST_NGINX_KEY_FILE} = key_file("$dir/otpreg.keys", 'k1');
     setup_module();
 
-    OtpReg::DB::setup(tcp => $Option{tcp}, args => $Option{db_args})
+    OtpReg::DB::setup(tcp => $Option{tcp}, args => $Option{db_args},
+                         disk => $Option{db_disk})
         if !$Option{nodb};
     smtp_start() if !$Option{nosmtp};
     setup_runner() if !$Option{plain};

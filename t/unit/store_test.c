@@ -2780,7 +2780,12 @@ store_test_faults(void)
         { "read-only, no end",    1290, 999, 5, OTPREG_DATABASE_DOWN },
         { "read-only mode",       1836, 999, 5, OTPREG_DATABASE_DOWN },
         { "Galera is not ready",  1047, 999, 5, OTPREG_DATABASE_DOWN },
-        { "disk full",            1021, 1,   1, OTPREG_ERROR },
+        { "statement timeout",    1969, 1,   2, OTPREG_OK },
+        { "error in COMMIT",      1180, 1,   2, OTPREG_OK },
+        { "disk full",            1021, 1,   1, OTPREG_DATABASE_DOWN },
+        { "table full",           1114, 1,   1, OTPREG_DATABASE_DOWN },
+        { "write error",          1026, 1,   1, OTPREG_DATABASE_DOWN },
+        { "no memory there",      1041, 1,   1, OTPREG_DATABASE_DOWN },
         { "no such column",       1054, 1,   1, OTPREG_ERROR },
     };
 

@@ -20,6 +20,8 @@ package OtpReg::DB;
 # db_freeze()  db_thaw()          it accepts connections but answers nothing
 # db_running()                    its pid, or undef
 # db_reset()                      empty all tables but the schema version's
+# db_fill()  db_unfill()          no space is left on its disk, and again; the
+#                                 former returns false without a disk
 # db_log()                        what mariadbd wrote so far
 
 use v5.10.1;
@@ -33,13 +35,13 @@ use File::Temp ();
 use IO::Socket::UNIX;
 use POSIX qw(:sys_wait_h);
 use OtpReg::Env qw(root_dir base_dir test_dir free_port start_process
-                   stop_process wait_until slurp spew at_end);
+                   stop_process is_alive wait_until slurp spew at_end);
 use Exporter 'import';
 
 our @EXPORT = qw(sql sql_file db_start db_stop db_kill db_freeze db_thaw
-                 db_running db_reset db_log);
+                 db_running db_reset db_fill db_unfill db_log);
 
-my ($Pid, $Data, $Socket, $Port, @Args);
+my ($Pid, $Data, $Socket, $Port, $Disk, @Args);
 
 my @Small = qw(--no-defaults --innodb-log-file-size=8M
                --innodb-buffer-pool-size=16M --key-buffer-size=1M
@@ -54,15 +56,18 @@ sub user_args {
 #
 # tcp   also listen on 127.0.0.1, TEST_NGINX_DB_PORT
 # args  more arguments for mariadbd, kept over db_stop() and db_start()
+# disk  the size of a file system for its data, if we may mount one
 
 sub setup {
     my (%opt) = @_;
 
     $Socket = socket_dir() . '/db.sock';
     at_end(\&teardown);
-    copy_template(test_dir() . '/db');
+    mount_disk($opt{disk}) if $opt{disk};
+    my $data = ($Disk // test_dir()) . '/db';
+    copy_template($data);
 
-    $Data = test_dir() . '/db';
+    $Data = $data;
     $Port = free_port() if $opt{tcp};
     @Args = @{ $opt{args} // [] };
     db_start();
@@ -93,9 +98,39 @@ sub socket_dir {
 
 sub teardown {
     db_kill() if $Pid;
+    system('umount', '-l', $Disk) if $Disk;
     remove_tree(test_dir() . '/db', base_dir() . "/template.new.$$",
                 { error => \my $ignored });
 }
+
+sub mount_disk {
+    my ($size) = @_;
+
+    for my $stale (glob base_dir() . '/*/disk') {
+        my ($pid) = $stale =~ m{/(\d+)/disk$};
+        system("umount -l '$stale' 2>/dev/null") if $pid && !is_alive($pid);
+    }
+
+    my $disk = test_dir() . '/disk';
+    make_path($disk);
+    $Disk = $disk
+        if system("mount -t tmpfs -o size=$size tmpfs '$disk' 2>/dev/null")
+           == 0;
+}
+
+sub db_fill {
+    return if !$Disk;
+
+    open my $out, '>', "$Disk/full" or return;
+
+    for my $size (1 << 20, 4096) {
+        1 while syswrite $out, "\0" x $size;
+    }
+
+    return 1;
+}
+
+sub db_unfill { $Disk && unlink "$Disk/full" }
 
 sub copy_template {
     my ($to) = @_;
