@@ -17,7 +17,7 @@ SOURCES = config $(wildcard src/*.[ch] src/*/*.[ch])
 # configure writes into its tree: a copy for each tree, compiler and use
 TREE = build/nginx/$(subst /,_,$(abspath $(NGX_SRC)))-$(notdir $(CC))
 
-.PHONY: all build nginx check test flows asan valgrind demo clean help
+.PHONY: all build nginx check test flows asan valgrind faults demo clean help
 
 all: build
 
@@ -31,6 +31,7 @@ help:
 	@echo '     check unit unit-asan fuzz-replay unit-smtp unit-store'
 	@echo '     flows asan valgrind'
 	@echo 'make fuzz              FUZZ_SECONDS for each target'
+	@echo 'make faults            10,000 sign-ups while everything fails'
 	@echo 'make clean             remove build/'
 	@echo
 	@echo 'Missing Debian packages are installed when make runs as root.'
@@ -140,8 +141,12 @@ FLOWS = $(sort $(wildcard t/*.t))
 
 # not: what tests the tests, counts memory, or would be much too slow
 FLOWS_ASAN = $(filter-out t/browser% t/compat.t t/core.t t/demo.t \
-	t/languages.t t/lib.t t/overload.t t/secrets.t,$(FLOWS))
+	t/faults.t t/languages.t t/lib.t t/overload.t t/secrets.t,$(FLOWS))
 FLOWS_VALGRIND = t/flow.t
+
+# t/faults.t has fewer sign-ups as one of the flows
+FAULT_SIGNUPS ?= 10000
+FAULT_CLIENTS ?= 32
 
 include t/unit/unit.mk
 include t/unit/smtp.mk
@@ -166,6 +171,10 @@ asan: build/nginx-asan
 	    LSAN_OPTIONS=suppressions=$(CURDIR)/t/lsan.supp:print_suppressions=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	    $(PROVE) -j2 $(FLOWS_ASAN)
+
+faults: packages-test build
+	OTPREG_FAULT_SIGNUPS=$(FAULT_SIGNUPS) \
+	    OTPREG_FAULT_CLIENTS=$(FAULT_CLIENTS) $(PROVE) -v t/faults.t
 
 valgrind:
 	TEST_NGINX_USE_VALGRIND=1 $(PROVE) $(FLOWS_VALGRIND)

@@ -110,7 +110,7 @@ subtest 'SMTP is away' => sub {
 };
 
 
-subtest 'a message that expired is not sent' => sub {
+subtest 'attack 33: a message that expired is not sent' => sub {
     smtp_stop();
     my $to = signup();
     ok wait_until(sub { message($to)->{error} }, 10), 'it waits';
@@ -150,7 +150,7 @@ subtest 'attack 33: a worker is killed before the mail is sent' => sub {
 };
 
 
-subtest 'a lost connection after the end of the mail' => sub {
+subtest 'attack 33: a lost connection after the end of the mail' => sub {
     smtp_behave({ cmd => 'EOD', close => 1, store => 1, times => 1 });
     my $to = signup();
     ok wait_until(sub { message($to)->{error} }, 10), 'nobody knows';
@@ -256,7 +256,7 @@ subtest 'a template that cannot be sent is not taken for sent' => sub {
 };
 
 
-subtest 'two nodes: each message is sent once' => sub {
+subtest 'attack 33: two nodes: each message is sent once' => sub {
     my @nodes = map { OtpReg::Nginx->start(default_config(), workers => 2,
                                            http_config => $http) } 1, 2;
     smtp_stop();

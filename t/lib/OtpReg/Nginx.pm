@@ -325,6 +325,10 @@ sub kill9 {
 
     return if $self->dead;
 
+    # it may be about to replace a worker that was killed before
+    kill 'STOP', $self->{pid};
+    wait_until(sub { (slurp("/proc/$self->{pid}/stat") // '') =~ /\) T/ }, 5);
+
     my @workers = children($self->{pid});
     kill 'KILL', $self->{pid}, @workers;
     $self->{status} = stop_process($self->{pid}, 'KILL', 5);

@@ -15,18 +15,21 @@ package OtpReg::Provider;
 #                         endless => 1 (no Content-Length) }
 # provider_behave_as($host, @answers)   the same for requests with this Host
 #                       only, in the order of these requests
-# provider_requests()   so far, each { method, path, headers (by lower-case
-#                       name), body, json }
+# provider_requests($to)   so far, or those with this "to" in a JSON body, each
+#                       { method, path, headers (by lower-case name), body,
+#                       json, time, peer (the port that it came from), answer
+#                       (the status, or 0 for none) }
 
 use v5.10.1;
 use strict;
 use warnings;
 
 use Fcntl qw(:flock);
+use File::Path qw(make_path);
 use IO::Socket::INET;
 use JSON::PP ();
 use Socket qw(SOL_SOCKET SO_LINGER);
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 use OtpReg::Env qw(test_dir free_port slurp spew at_end stop_process);
 use Exporter 'import';
 
@@ -43,6 +46,7 @@ sub provider_start {
         or die "port $Port: $!\n";
 
     spew(requests_file(), '') if !-f requests_file();
+    make_path(requests_file() . '.to');
     provider_behave() if !-f answers_file();
 
     my $owner = $$;
@@ -88,10 +92,15 @@ sub provider_requests {
                  $req->{json} = eval { JSON::PP->new->utf8->decode(
                                            $req->{body}) };
                  $req }
-           split /\n/, slurp(requests_file()) // '';
+           split /\n/, slurp(requests_file(@_)) // '';
 }
 
-sub requests_file { test_dir() . '/provider.requests' }
+sub requests_file {
+    my ($to) = @_;
+    my $file = test_dir() . '/provider.requests';
+    return defined $to ? "$file.to/" . $to =~ s/[^\w.+\@-]/%/gr : $file;
+}
+
 sub answers_file { test_dir() . '/provider.answers' }
 
 sub serve {
@@ -153,12 +162,20 @@ sub answer {
     }
 
     my ($method, $path) = split / /, $line;
-    open my $out, '>>:raw', requests_file();
-    syswrite $out, JSON::PP->new->ascii->encode({ method => $method,
-        path => $path, headers => \%headers, body => $body }) . "\n";
-    close $out;
-
     $answer = host_answer($headers{host} // '') // $answer;
+
+    my $record = JSON::PP->new->ascii->encode({ method => $method,
+        path => $path, headers => \%headers, body => $body, time => time(),
+        peer => $client->peerport,
+        answer => $answer->{close} || $answer->{reset} ? 0
+                  : $answer->{status} }) . "\n";
+
+    for my $file (requests_file(),
+                  $body =~ /"to": ?"([^"]+)"/ ? requests_file($1) : ())
+    {
+        open my $out, '>>:raw', $file or die "$file: $!\n";
+        syswrite $out, $record;
+    }
 
     sleep $answer->{delay} if $answer->{delay};
     setsockopt $client, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0

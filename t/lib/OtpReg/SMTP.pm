@@ -35,12 +35,13 @@ package OtpReg::SMTP;
 #
 # mails($to)         all received (by smtp_real too), or those to an address,
 #                    the oldest first, each { to, rcpt, from, time, params,
-#                    raw, headers, subject, parts, text, html }: to is the
+#                    peer, raw, headers, subject, parts, text, html }: to is the
 #                    first of rcpt; headers by lower-case name, unfolded;
 #                    subject, text and html (the first part of that type) are
 #                    characters, with \n for line ends; parts are the leaves,
 #                    { type, charset, headers, body }, in bytes.  Those of
-#                    smtp_real have tls, login, defects instead of raw, parts
+#                    smtp_real have tls, login, defects instead of raw, parts;
+#                    peer is the port that the stub got it from
 # mail_count($to)
 # clear_mails()
 # wait_mail($to, $seconds, $count)   the newest to the address as soon as there
@@ -78,7 +79,7 @@ sub smtp_start {
 
     %Option = %opt if %opt;
     $Port //= $opt{port} // free_port();
-    make_path(mail_dir());
+    make_path(mail_dir(), test_dir() . '/mail.to');
 
     my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
                                        LocalPort => $Port, Listen => 128,
@@ -427,22 +428,35 @@ sub keep {
     my ($s, $raw) = @_;
 
     state $n = 0;
+    my $name = sprintf '%017.6f-%d-%05d', time(), $$, $n++;
     my $envelope = JSON::PP->new->latin1->canonical->encode({
         from => $s->{from}, rcpt => $s->{rcpt}, params => $s->{params},
         time => time(), auth => $s->{auth} ? 1 : 0,
+        peer => $s->{sock}->peerport,
     });
 
-    spew(sprintf('%s/%017.6f-%d-%05d', mail_dir(), time(), $$, $n++),
-         "$envelope\n$raw");
+    spew(mail_dir() . "/$name", "$envelope\n$raw");
+
+    for my $to (@{ $s->{rcpt} }) {
+        open my $list, '>>', list_file($to) or die "mail list: $!\n";
+        syswrite $list, "$name\n";
+    }
 }
+
+# the names of the mails to an address: nobody has to read all of them
+
+sub list_file { test_dir() . '/mail.to/' . (lc $_[0]) =~ s/[^\w.+\@-]/%/gr }
 
 # ----- what was received
 
 sub mails {
     my ($to) = @_;
 
+    my @files = defined $to
+        ? map { mail_dir() . "/$_" } split /\n/, slurp(list_file($to)) // ''
+        : glob mail_dir() . '/*';
     my @stub = map { parse_mail($_) } grep { defined } map { slurp($_) }
-               grep { !/\.tmp$/ } sort glob(mail_dir() . '/*');
+               grep { !/\.tmp$/ } sort @files;
     my @real = map { parse_real($_) }
                map { split /^/, slurp($_) // '' } real_files();
 
