@@ -223,7 +223,7 @@ END
         is message($to)->{attempts}, 1, 'at once';
     }
 
-    provider_behave({ status => 200, body => 'x' x 1000000 });
+    provider_behave({ status => 200, size => 1_000_000 });
     $to = signup($nginx);
     is wait_message($to, 'sent')->{attempts}, 1, 'a huge answer is an answer';
 
