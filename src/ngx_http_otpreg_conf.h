@@ -37,6 +37,7 @@ char *ngx_http_otpreg_set_honeypot(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_otpreg_set_form_time(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_otpreg_set_ask(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_otpreg_set_sms_origin(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 void ngx_http_otpreg_merge_fields(ngx_http_otpreg_loc_conf_t *conf,

@@ -38,8 +38,14 @@ static ngx_int_t ngx_http_otpreg_detached_log(ngx_connection_t *c,
     ngx_http_core_loc_conf_t *clcf);
 static ngx_http_request_t *ngx_http_otpreg_detached_request(
     ngx_connection_t *c, ngx_http_conf_ctx_t *conf);
+static ngx_http_request_t *ngx_http_otpreg_detached_start(
+    ngx_http_request_t *r, ngx_str_t *uri, ngx_str_t *body, ngx_uint_t how,
+    ngx_http_post_subrequest_pt handler, void *data);
 static ngx_int_t ngx_http_otpreg_detached_ssi(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_detached_fill(ngx_http_request_t *r);
+static ngx_int_t ngx_http_otpreg_detached_timer(ngx_http_request_t *r,
+    ngx_msec_t time);
+static void ngx_http_otpreg_detached_untimed(void *data);
 static void ngx_http_otpreg_detached_wipe(void *data);
 static void ngx_http_otpreg_detached_event(ngx_event_t *ev);
 static ssize_t ngx_http_otpreg_detached_recv(ngx_connection_t *c, u_char *buf,
@@ -111,7 +117,8 @@ ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
     (void) ngx_atomic_fetch_add(ngx_stat_active, 1);
 #endif
 
-    cln = (ngx_http_otpreg_detached_fill(r) == NGX_OK)
+    cln = (ngx_http_otpreg_detached_fill(r) == NGX_OK
+           && ngx_http_otpreg_detached_timer(r, time) == NGX_OK)
           ? ngx_http_cleanup_add(r, 0) : NULL;
 
     if (cln == NULL) {
@@ -124,9 +131,46 @@ ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
 
     r->write_event_handler = wake;
 
-    ngx_add_timer(c->read, time);
-
     return r;
+}
+
+
+/* not that of the connection, which an upstream takes out of the tree */
+
+static ngx_int_t
+ngx_http_otpreg_detached_timer(ngx_http_request_t *r, ngx_msec_t time)
+{
+    ngx_event_t         *ev;
+    ngx_http_cleanup_t  *cln;
+
+    ev = ngx_pcalloc(r->pool, sizeof(ngx_event_t));
+    cln = ngx_http_cleanup_add(r, 0);
+
+    if (ev == NULL || cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    ev->handler = ngx_http_otpreg_detached_event;
+    ev->data = r->connection;
+    ev->log = r->connection->log;
+
+    cln->handler = ngx_http_otpreg_detached_untimed;
+    cln->data = ev;
+
+    ngx_add_timer(ev, time);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_otpreg_detached_untimed(void *data)
+{
+    ngx_event_t *ev = data;
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
 }
 
 
@@ -386,6 +430,54 @@ ngx_http_request_t *
 ngx_http_otpreg_detached_subrequest(ngx_http_request_t *r, ngx_str_t *uri,
     ngx_str_t *body, ngx_http_post_subrequest_pt handler, void *data)
 {
+    return ngx_http_otpreg_detached_start(r, uri, body,
+                                          NGX_HTTP_SUBREQUEST_IN_MEMORY,
+                                          handler, data);
+}
+
+
+ngx_http_request_t *
+ngx_http_otpreg_detached_stream(ngx_http_request_t *r, ngx_str_t *uri,
+    ngx_str_t *body, ngx_http_otpreg_sink_pt sink,
+    ngx_http_post_subrequest_pt handler, void *data)
+{
+    ngx_http_request_t     *sr;
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    ctx->sink = sink;
+    ctx->sink_data = data;
+
+    sr = ngx_http_otpreg_detached_start(r, uri, body, 0, handler, data);
+
+    if (sr != NULL) {
+
+        /* what comes from a cache is read from its file */
+
+        sr->filter_need_in_memory = 1;
+    }
+
+    return sr;
+}
+
+
+/* the filter that writes has kept back what is too little for a packet */
+
+void
+ngx_http_otpreg_detached_flush(ngx_http_request_t *r)
+{
+    if (r->out != NULL) {
+        (void) ngx_http_otpreg_detached_send_chain(r->connection, r->out, 0);
+    }
+}
+
+
+static ngx_http_request_t *
+ngx_http_otpreg_detached_start(ngx_http_request_t *r, ngx_str_t *uri,
+    ngx_str_t *body, ngx_uint_t how, ngx_http_post_subrequest_pt handler,
+    void *data)
+{
     ngx_buf_t                   *b;
     ngx_str_t                    args, path;
     ngx_uint_t                   flags;
@@ -407,8 +499,7 @@ ngx_http_otpreg_detached_subrequest(ngx_http_request_t *r, ngx_str_t *uri,
 
     if (ngx_http_parse_unsafe_uri(r, &path, &args, &flags) != NGX_OK
         || ngx_http_subrequest(r, &path, &args, &sr, ps,
-                               NGX_HTTP_SUBREQUEST_IN_MEMORY
-                               |NGX_HTTP_SUBREQUEST_WAITED)
+                               how|NGX_HTTP_SUBREQUEST_WAITED)
            != NGX_OK)
     {
         return NULL;
@@ -591,12 +682,19 @@ static ngx_chain_t *
 ngx_http_otpreg_detached_send_chain(ngx_connection_t *c, ngx_chain_t *in,
     off_t limit)
 {
-    ngx_buf_t  *b;
+    ngx_buf_t              *b;
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(c->data);
 
     for ( /* void */ ; in; in = in->next) {
         b = in->buf;
 
         c->sent += ngx_buf_size(b);
+
+        if (ctx != NULL && ctx->sink != NULL && ngx_buf_in_memory(b)) {
+            ctx->sink(ctx->sink_data, b->pos, b->last - b->pos);
+        }
 
         b->pos = b->last;
         b->file_pos = b->file_last;

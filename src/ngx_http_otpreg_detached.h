@@ -56,6 +56,16 @@ ngx_http_request_t *ngx_http_otpreg_detached_subrequest(ngx_http_request_t *r,
     ngx_http_post_subrequest_pt handler, void *data);
 
 
+/*
+ * The same for an answer of any length, which is not kept: sink sees it piece
+ * by piece, the last one when wake calls _flush().  r must have a context.
+ */
+ngx_http_request_t *ngx_http_otpreg_detached_stream(ngx_http_request_t *r,
+    ngx_str_t *uri, ngx_str_t *body, ngx_http_otpreg_sink_pt sink,
+    ngx_http_post_subrequest_pt handler, void *data);
+void ngx_http_otpreg_detached_flush(ngx_http_request_t *r);
+
+
 /* Run what was started, outside of any handler of the request. */
 void ngx_http_otpreg_detached_run(ngx_http_request_t *r);
 

@@ -84,6 +84,12 @@
     metric(ROBOT_FORGED, "otpreg_robots_total", "reason=\"forged\"", "")      \
     metric(ROBOT_TOO_SOON, "otpreg_robots_total", "reason=\"too_soon\"", "")  \
     metric(ROBOT_REUSED, "otpreg_robots_total", "reason=\"reused\"", "")      \
+    metric(CHALLENGE_PASSED, "otpreg_challenges_total", "result=\"passed\"",   \
+           "Challenges that were checked, or could not be.")                  \
+    metric(CHALLENGE_REFUSED, "otpreg_challenges_total",                      \
+           "result=\"refused\"", "")                                          \
+    metric(CHALLENGE_DOWN, "otpreg_challenges_total",                         \
+           "result=\"unavailable\"", "")                                      \
     metric(DATABASE_DOWN, "otpreg_database_down_total", "",                   \
            "Jobs that found the database away, read-only or of another "      \
            "schema.")                                                         \

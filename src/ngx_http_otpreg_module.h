@@ -84,7 +84,26 @@ typedef struct {
 typedef struct ngx_http_otpreg_service_s  ngx_http_otpreg_service_t;
 typedef struct ngx_http_otpreg_dispatch_s  ngx_http_otpreg_dispatch_t;
 typedef struct ngx_http_otpreg_task_s  ngx_http_otpreg_task_t;
+typedef struct ngx_http_otpreg_ask_s  ngx_http_otpreg_ask_t;
 typedef struct ngx_http_otpreg_languages_s  ngx_http_otpreg_languages_t;
+
+
+/* a service that is asked during a sign-up */
+
+typedef struct {
+    ngx_str_t                   uri;        /* of its location */
+    ngx_msec_t                  time;       /* for an answer */
+    ngx_uint_t                  open;       /* without one: go on */
+    ngx_http_complex_value_t   *when;       /* NULL: always */
+} ngx_http_otpreg_ask_conf_t;
+
+
+/* what a handler does next */
+typedef void (*ngx_http_otpreg_next_pt)(ngx_http_request_t *r, void *data);
+
+/* takes a piece of an answer */
+typedef void (*ngx_http_otpreg_sink_pt)(void *data, const u_char *p,
+    size_t len);
 
 
 typedef enum {
@@ -155,6 +174,7 @@ typedef struct {
     ngx_msec_t                  form_min;       /* to fill it in; 0: any */
     time_t                      form_max;       /* seconds */
     ngx_shm_zone_t             *once;           /* forms that were used */
+    ngx_http_otpreg_ask_conf_t *challenge;      /* NULL: none */
 
     ngx_flag_t                  cookie_secure;
     ngx_http_complex_value_t   *csp;            /* empty: no header */
@@ -185,9 +205,13 @@ typedef struct {
 
     int64_t                     shown_at;       /* the form: Unix ms, or 0 */
     uint8_t                     first_id[OTPREG_ID_LEN];    /* _resubmitted */
+    ngx_str_t                   solution;       /* of a challenge */
 
     ngx_http_otpreg_task_t     *task;           /* the one in flight */
     ngx_http_otpreg_dispatch_t *dispatch;       /* of a detached request */
+    ngx_http_otpreg_ask_t      *ask;            /* or this one */
+    ngx_http_otpreg_sink_pt     sink;
+    void                       *sink_data;
 
     ngx_str_t                   form;           /* the body, to be wiped */
     ngx_http_request_t         *reading;        /* its body is in buffers */

@@ -59,6 +59,15 @@ static const ngx_http_otpreg_answer_t
         ngx_string("This form was open for too long. Please enter your "
                    "password again and send it once more.") },
 
+    [OTPREG_CHALLENGE_REQUIRED] = {
+        422, ngx_string("challenge_required"),
+        ngx_string("Please complete the check that you are not a robot.") },
+
+    [OTPREG_CHALLENGE_FAILED] = {
+        422, ngx_string("challenge_failed"),
+        ngx_string("The check that you are not a robot failed. Please try "
+                   "again.") },
+
     [OTPREG_NO_SIGNUP] = {
         409, ngx_string("no_signup"),
         ngx_string("No sign-up is waiting for a code in this browser. If you "
@@ -133,6 +142,11 @@ static const ngx_http_otpreg_answer_t
         503, ngx_string("unavailable"),
         ngx_string("The service is not available right now. Please try again "
                    "in a few seconds.") },
+
+    [OTPREG_CHALLENGE_DOWN] = {
+        503, ngx_string("challenge_unavailable"),
+        ngx_string("The check that you are not a robot is not available right "
+                   "now. Please try again in a few minutes.") },
 
     [OTPREG_ERROR] = {
         500, ngx_string("internal_error"),

@@ -14,6 +14,7 @@
 #include "otpreg_identity.h"
 
 #include "ngx_http_otpreg_bot.h"
+#include "ngx_http_otpreg_challenge.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_headers.h"
@@ -26,11 +27,13 @@
 #include "ngx_http_otpreg_task.h"
 
 
-/* the form: fields with a message of their own, then those for robots */
+/* the form: fields with a message of their own, then those against robots */
 
 #define NGX_HTTP_OTPREG_BOT          (NGX_HTTP_OTPREG_CONFIRM + 1)
-#define NGX_HTTP_OTPREG_FORM_FIELDS                                           \
+#define NGX_HTTP_OTPREG_SOLUTION                                              \
     (NGX_HTTP_OTPREG_BOT + NGX_HTTP_OTPREG_BOT_FIELDS)
+#define NGX_HTTP_OTPREG_FORM_FIELDS                                           \
+    (NGX_HTTP_OTPREG_SOLUTION + NGX_HTTP_OTPREG_CHALLENGE_FIELDS)
 
 
 /* a sign-up from the form to the commit; shared with pool threads in turn */
@@ -46,12 +49,14 @@ typedef struct {
     otpreg_store_queued_t       out;
     otpreg_outcome_t            outcome;
     char                        error[OTPREG_DB_ERROR_SIZE];
+    unsigned                    challenged:1;
 } ngx_http_otpreg_signup_t;
 
 
 static void ngx_http_otpreg_register_again(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 static void ngx_http_otpreg_register_form(ngx_http_request_t *r);
+static void ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data);
 static ngx_int_t ngx_http_otpreg_register_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s);
 static void ngx_http_otpreg_register_check(ngx_http_request_t *r,
@@ -132,7 +137,6 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
     otpreg_outcome_t           limited;
-    ngx_http_otpreg_job_t      job;
     ngx_http_otpreg_ctx_t     *ctx;
     ngx_http_otpreg_signup_t  *s;
 
@@ -156,6 +160,33 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
     if (limited != OTPREG_OK) {
         ngx_http_otpreg_register_finish(r, limited);
         return;
+    }
+
+    ngx_http_otpreg_register_ask(r, s);
+}
+
+
+/* one service after the other, as far as there is no error */
+
+static void
+ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)
+{
+    ngx_http_otpreg_signup_t *s = data;
+
+    ngx_int_t                rc;
+    ngx_http_otpreg_job_t    job;
+    ngx_http_otpreg_ctx_t   *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (ctx->outcome == OTPREG_OK && !s->challenged) {
+        s->challenged = 1;
+
+        if (ngx_http_otpreg_challenge(r, ctx, ngx_http_otpreg_register_ask, s)
+            == NGX_AGAIN)
+        {
+            return;
+        }
     }
 
     if (ctx->outcome != OTPREG_OK) {
@@ -194,6 +225,7 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
     };
 
     ngx_http_otpreg_bot_fields(ctx->conf, &fields[NGX_HTTP_OTPREG_BOT]);
+    ngx_http_otpreg_challenge_fields(&fields[NGX_HTTP_OTPREG_SOLUTION]);
 
     ctx->outcome = ngx_http_otpreg_parse_form(r, fields,
                                               NGX_HTTP_OTPREG_FORM_FIELDS);
@@ -202,7 +234,11 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_http_otpreg_keep_typed(r, ctx, fields) != NGX_OK) {
+    if (ngx_http_otpreg_keep_typed(r, ctx, fields) != NGX_OK
+        || ngx_http_otpreg_challenge_keep(r, ctx,
+                                          &fields[NGX_HTTP_OTPREG_SOLUTION])
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

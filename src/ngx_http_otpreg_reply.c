@@ -395,6 +395,7 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
 
     case OTPREG_BUSY:
     case OTPREG_DATABASE_DOWN:
+    case OTPREG_CHALLENGE_DOWN:
         seconds = NGX_HTTP_OTPREG_RETRY_AFTER;
         break;
 

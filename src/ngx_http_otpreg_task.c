@@ -31,6 +31,8 @@ static ngx_thread_task_t *ngx_http_otpreg_task_alloc(ngx_pool_t *pool,
     const ngx_http_otpreg_job_t *job);
 static ngx_int_t ngx_http_otpreg_task_queue(ngx_thread_pool_t *tp,
     ngx_thread_task_t *task);
+static void ngx_http_otpreg_task_hold(ngx_http_request_t *r,
+    ngx_http_otpreg_task_t *t);
 static void ngx_http_otpreg_task_thread(void *data, ngx_log_t *log);
 static void ngx_http_otpreg_task_event(ngx_event_t *ev);
 static void ngx_http_otpreg_task_complete(ngx_http_otpreg_task_t *t);
@@ -43,10 +45,7 @@ ngx_http_otpreg_task_post(ngx_http_request_t *r, ngx_http_otpreg_pool_e kind,
 {
     ngx_int_t                rc;
     ngx_thread_task_t       *task;
-    ngx_http_otpreg_ctx_t   *ctx;
     ngx_http_otpreg_task_t  *t;
-
-    ctx = ngx_http_otpreg_get_ctx(r);
 
     task = ngx_http_otpreg_task_alloc(r->pool, job);
     if (task == NULL) {
@@ -62,13 +61,57 @@ ngx_http_otpreg_task_post(ngx_http_request_t *r, ngx_http_otpreg_pool_e kind,
         return rc;
     }
 
+    ngx_http_otpreg_task_hold(r, t);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_task_wait(ngx_http_request_t *r,
+    ngx_http_otpreg_resume_pt resume, void *data)
+{
+    ngx_http_otpreg_task_t  *t;
+
+    t = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_task_t));
+    if (t == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->job.resume = resume;
+    t->job.data = data;
+    t->request = r;
+
+    ngx_http_otpreg_task_hold(r, t);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_otpreg_task_wake(ngx_http_request_t *r)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    ngx_http_otpreg_task_complete(ctx->task);
+}
+
+
+/* until it is complete, the request is not freed */
+
+static void
+ngx_http_otpreg_task_hold(ngx_http_request_t *r, ngx_http_otpreg_task_t *t)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
     ctx->task = t;
 
     r->main->blocked++;
     r->aio = 1;
     r->write_event_handler = ngx_http_otpreg_task_resume;
-
-    return NGX_OK;
 }
 
 

@@ -48,6 +48,17 @@ ngx_int_t ngx_http_otpreg_task_post(ngx_http_request_t *r,
 
 
 /*
+ * Hold a request, which has a context, until something else than a job is
+ * done; then wake it, from outside of its handlers: resume is called as above.
+ * It must be woken exactly once, also when it was terminated meanwhile.
+ * NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_otpreg_task_wait(ngx_http_request_t *r,
+    ngx_http_otpreg_resume_pt resume, void *data);
+void ngx_http_otpreg_task_wake(ngx_http_request_t *r);
+
+
+/*
  * Run a job for no request: work and settle only.  data must live until settle
  * was called.  A worker that exits gracefully waits for it.
  */

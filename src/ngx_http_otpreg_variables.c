@@ -11,7 +11,9 @@
 
 #include "otpreg_identity.h"
 
+#include "ngx_http_otpreg_ask.h"
 #include "ngx_http_otpreg_bot.h"
+#include "ngx_http_otpreg_challenge.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_language.h"
@@ -186,6 +188,13 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
 
     { ngx_string("otpreg_form_token"), ngx_http_otpreg_bot_variable,
       NGX_HTTP_OTPREG_BOT_TOKEN },
+
+    { ngx_string("otpreg_challenge"), ngx_http_otpreg_challenge_variable, 0 },
+
+    /* in the locations of services that are asked */
+
+    { ngx_string("otpreg_challenge_token"), ngx_http_otpreg_ask_variable,
+      NGX_HTTP_OTPREG_ASK_CHALLENGE },
 
     /* in couriers and templates of messages */
 

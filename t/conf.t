@@ -660,3 +660,64 @@ otpreg_form_time 2s;
 --- must_die
 --- error_log
 "otpreg_form_time" directive is duplicate in
+
+
+=== TEST 60: otpreg_challenge that is no URI
+--- http_config
+otpreg_challenge challenge;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "challenge" in
+
+
+=== TEST 61: otpreg_challenge with a wrong condition
+--- http_config
+otpreg_challenge /c when=never;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "when=never" in
+
+
+=== TEST 62: otpreg_challenge with an unknown variable
+--- http_config
+otpreg_challenge /c when=$nothing;
+--- config
+
+--- must_die
+--- error_log
+unknown "nothing" variable
+
+
+=== TEST 63: otpreg_challenge with a wrong way to fail
+--- http_config
+otpreg_challenge /c fail=maybe;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "fail=maybe" in
+
+
+=== TEST 64: otpreg_challenge with a wrong time
+--- http_config
+otpreg_challenge /c timeout=31s;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "timeout=31s" in
+
+
+=== TEST 65: otpreg_challenge twice
+--- http_config
+otpreg_challenge off;
+otpreg_challenge /c;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_challenge" directive is duplicate in

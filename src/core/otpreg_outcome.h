@@ -25,6 +25,8 @@ typedef enum {
     OTPREG_CROSS_SITE,              /* posted by another site's page */
     OTPREG_INVALID_FIELDS,          /* see the fields' own outcomes */
     OTPREG_FORM_EXPIRED,            /* shown too long ago, or no token */
+    OTPREG_CHALLENGE_REQUIRED,      /* there is no solution */
+    OTPREG_CHALLENGE_FAILED,        /* it is none, or was used */
     OTPREG_NO_SIGNUP,               /* no cookie, or one that does not open */
 
     /* the code */
@@ -44,6 +46,7 @@ typedef enum {
     /* our side */
     OTPREG_BUSY,                    /* a queue is full */
     OTPREG_DATABASE_DOWN,           /* away, read-only, or wrong schema */
+    OTPREG_CHALLENGE_DOWN,          /* nobody could check the solution */
     OTPREG_ERROR,                   /* no memory, a bug: see the log */
 
     /* one field */
