@@ -11,6 +11,7 @@
 
 #include <sodium.h>
 
+#include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
@@ -29,16 +30,23 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     ngx_uint_t methods, const char *allow, ngx_http_otpreg_ctx_t **ctx)
 {
     ngx_str_t                    value;
+    ngx_uint_t                   refused;
     ngx_table_elt_t             *accept;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
-    if (ngx_http_otpreg_add_security_headers(r, olcf->csp) != NGX_OK) {
+    refused = ngx_http_otpreg_body_is_refused(r);
+
+    /* in the midst of a body it is the second time here */
+
+    if ((!refused || ngx_http_otpreg_get_ctx(r) == NULL)
+        && ngx_http_otpreg_add_security_headers(r, olcf->csp) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (!(r->method & methods)) {
+    if (!(r->method & methods) && !refused) {
         value.data = (u_char *) allow;
         value.len = ngx_strlen(allow);
 
@@ -67,6 +75,13 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     (*ctx)->json = (accept != NULL
                     && otpreg_accept_json(ngx_http_otpreg_str(&accept->value)))
                    || (*ctx)->json_body;
+
+    if (refused) {
+        (*ctx)->posted = 1;                     /* it is a GET now */
+        (*ctx)->outcome = OTPREG_BODY_TOO_LARGE;
+
+        return NGX_DECLINED;
+    }
 
     return NGX_OK;
 }
@@ -131,6 +146,9 @@ ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
                    || r->headers_in.content_length_n > 0
                    || r->headers_in.chunked))
     {
+        ctx->outcome = OTPREG_BODY_TYPE;
+
+    } else if (ngx_http_otpreg_body_is_encoded(r)) {
         ctx->outcome = OTPREG_BODY_TYPE;
 
     } else if (r->headers_in.content_length_n > NGX_HTTP_OTPREG_BODY_MAX) {

@@ -40,6 +40,10 @@ ngx_http_otpreg_resend_handler(ngx_http_request_t *r)
 
     rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_RESEND, NGX_HTTP_POST,
                                "POST", &ctx);
+    if (rc == NGX_DECLINED) {
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }

@@ -11,11 +11,8 @@
 
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_service.h"
-
-
-/* a body stays in memory up to here, whatever its transfer coding */
-#define NGX_HTTP_OTPREG_BUFFER_SIZE  131072
 
 
 static ngx_int_t ngx_http_otpreg_service_check(ngx_conf_t *cf,
@@ -24,7 +21,6 @@ static ngx_int_t ngx_http_otpreg_service_missing(ngx_conf_t *cf,
     ngx_http_otpreg_loc_conf_t *olcf, const char *directive);
 static ngx_int_t ngx_http_otpreg_service_pools(ngx_conf_t *cf,
     ngx_http_otpreg_main_conf_t *omcf);
-static void ngx_http_otpreg_service_bound_body(ngx_conf_t *cf);
 static ngx_http_otpreg_service_t *ngx_http_otpreg_service_find(
     ngx_http_otpreg_main_conf_t *omcf, ngx_http_otpreg_loc_conf_t *olcf);
 static ngx_http_otpreg_service_t *ngx_http_otpreg_service_add(ngx_conf_t *cf,
@@ -80,7 +76,9 @@ ngx_http_otpreg_service_complete(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    ngx_http_otpreg_service_bound_body(cf);
+    if (ngx_http_otpreg_body_bound(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     olcf->service = ngx_http_otpreg_service_find(omcf, olcf);
 
@@ -172,29 +170,6 @@ ngx_http_otpreg_service_pools(ngx_conf_t *cf,
     }
 
     return NGX_OK;
-}
-
-
-/*
- * A form with a password must never get into a temporary file: what does not
- * fit the buffer is refused by nginx.
- */
-
-static void
-ngx_http_otpreg_service_bound_body(ngx_conf_t *cf)
-{
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    clcf->client_body_buffer_size = NGX_HTTP_OTPREG_BUFFER_SIZE;
-    clcf->client_body_in_file_only = 0;
-
-    if (clcf->client_max_body_size == 0
-        || clcf->client_max_body_size > NGX_HTTP_OTPREG_BUFFER_SIZE)
-    {
-        clcf->client_max_body_size = NGX_HTTP_OTPREG_BUFFER_SIZE;
-    }
 }
 
 

@@ -84,6 +84,10 @@ ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
     rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_VERIFY,
                                NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST,
                                "GET, HEAD, POST", &ctx);
+    if (rc == NGX_DECLINED) {
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }

@@ -11,6 +11,7 @@ use warnings;
 use lib 't/lib';
 use OtpReg -plain;
 use OtpReg::Nginx;
+use OtpReg::Wire;
 use IO::Socket::INET;
 use Test::More;
 
@@ -23,7 +24,8 @@ system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
        . " -keyout $dir/key.pem -out $dir/cert.pem 2>/dev/null") == 0
     or BAIL_OUT('openssl');
 
-my $nginx = OtpReg::Nginx->start(default_config() . <<"END",
+my $config = default_config() =~ s{/pages/verify\.html}{/pages/verify-otp.html}r;
+my $nginx = OtpReg::Nginx->start($config . <<"END",
 listen 127.0.0.1:$h2 ssl http2;
 ssl_certificate $dir/cert.pem;
 ssl_certificate_key $dir/key.pem;
@@ -137,7 +139,7 @@ subtest 'keepalive and pipelining' => sub {
                  . "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
                  . $get);
     $sock->flush;
-    is_deeply [answers($sock, 6)], [400, 200, 404, 200, 415, 200],
+    is_deeply [answers($sock, 6)], [400, 200, 409, 200, 415, 200],
               'refused ones, too';
 };
 
@@ -172,6 +174,139 @@ subtest 'HTTP/2' => sub {
     is `$curl/register -o /dev/null -w '%{http_code}'`, 200,
        'streams that were reset do no harm';
     like `printf '%20000s' | $curl/register -d \@- -i`, qr{^HTTP/2 413}, 'too large';
+};
+
+
+# Attack 27: whatever a body is, the answer is the right refusal, in the form
+# that the client understands, and nothing is written.
+
+my $form = 'application/x-www-form-urlencoded';
+my $few = join '&', map { "f$_=$_" } 1 .. 50;
+my $many = join '&', map { "f$_=$_" } 1 .. 1500;
+my $too_many = join '&', map { "f$_=$_" } 1 .. 10_000;
+my $gzip = "\x1f\x8b\x08\0\0\0\0\0\0\3" . 'x' x 200;
+
+my @bodies = (
+    ['over 16 KB', 413, body => 'a=' . 'x' x 17_000],
+    ['over 128 KB', 413, body => 'a=' . 'x' x 200_000],
+    ['over 128 KB, to verify', 413, body => 'a=' . 'x' x 200_000,
+     path => '/verify-otp'],
+    ['over 128 KB, to resend', 413, body => 'a=' . 'x' x 200_000,
+     path => '/resend-otp'],
+    ['over 16 KB in chunks', 413, chunks => 'a=' . 'x' x 40_000],
+    ['over 128 KB in chunks', 413, chunks => 'a=' . 'x' x 200_000],
+    ['a length of 1 TB', 413, length => 1e12],
+    ['compressed', 415, body => $gzip, encoding => 'gzip'],
+    ['compressed, as it says, in JSON', 415, body => '{}', encoding => 'br',
+     type => 'application/json'],
+    ['compressed, as nobody says', 400, body => "username=\x1f\0" . $gzip],
+    ['50 fields', 422, body => $few],
+    ['1,500 fields', 400, body => $many],
+    ['10,000 fields', 413, body => $too_many],
+    ['a field twice', 400, body => 'username=a&username=b'],
+    ['a member twice', 400, body => '{"email":"a@b.c","email":"d@e.f"}',
+     type => 'application/json'],
+    ['deep JSON', 400, body => '{"a":' x 2000 . '1' . '}' x 2000,
+     type => 'application/json'],
+    ['an array for a member', 400, body => '{"email":["a@b.c"]}',
+     type => 'application/json'],
+    ['JSON as a form', 422, body => '{"email":"a@b.c"}'],
+    ['a form as JSON', 400, body => 'email=a', type => 'application/json'],
+    (map { ["the type $_", 415, body => 'email=a', type => $_] }
+         'text/plain', 'multipart/form-data; boundary=x', 'application/xml',
+         'text/plain; x=application/json', ''),
+);
+
+for my $case (@bodies) {
+    my ($what, $status, %opt) = @$case;
+    my $path = $opt{path} // '/register';
+
+    subtest "attack 27: a body: $what" => sub {
+        for my $accept ('application/json', 'text/html') {
+            my $body = $opt{body} // '';
+            my $head = join '', map { "$_\r\n" } "POST $path HTTP/1.1",
+                'Host: localhost', "Accept: $accept",
+                'Content-Type: ' . ($opt{type} // $form),
+                $opt{encoding} ? "Content-Encoding: $opt{encoding}" : (),
+                $opt{chunks} ? 'Transfer-Encoding: chunked'
+                : 'Content-Length: ' . ($opt{length} // length $body);
+            $body = join '', (map { sprintf "%x\r\n%s\r\n", length, $_ }
+                                  unpack '(a9000)*', $opt{chunks}), "0\r\n\r\n"
+                if $opt{chunks};
+
+            my $wire = OtpReg::Wire->new($nginx->port);
+            $wire->put("$head\r\n$body");
+            my $res = $wire->answer('POST');
+
+            is $res->{status}, $status, "$accept: $status" or diag explain $res;
+            is $res->{headers}{'x-content-type-options'}, 'nosniff',
+               'with the headers of a page';
+            is $res->{headers}{'cache-control'}, 'no-store', 'not cached';
+            next if $accept eq 'text/html' && ($opt{type} // '') !~ m{^application/json};
+            like $res->{body}, qr/\A\{.*"status":$status,"code":"\w+"/,
+                 'a problem document';
+        }
+
+        is sql("SELECT COUNT(*) FROM users
+                WHERE username NOT REGEXP '^u[0-9]+\$'"), 0,
+           'nothing is written';
+    };
+}
+
+
+subtest 'attack 27: an error_page 413 of the administrator is used' => sub {
+    my $own = OtpReg::Nginx->start("error_page 413 /too-large;\n"
+        . "error_page 404 /none;\nlocation = /none { return 200 none; }\n"
+        . "location = /too-large { return 413 mine; }\n" . default_config(),
+        http_config => default_http_config());
+    is $own->http('POST', '/register', json => { a => 'x' x 200_000 })->{body},
+       'mine', 'and not ours';
+    $own->quit;
+
+    $own = OtpReg::Nginx->start("error_page 404 =200 /none;\n"
+        . "location = /none { return 200 none; }\n" . default_config(),
+        http_config => default_http_config());
+    is $own->http('POST', '/register', json => { a => 'x' x 200_000 })
+        ->{json}{code}, 'body_too_large', 'ours beside others that are';
+    is $own->http('GET', '/courier/mail')->{body}, 'none', 'inherited';
+    ok $own->quit, 'ends by itself';
+};
+
+
+subtest 'attack 27: HTTP/2 streams that are reset at every moment' => sub {
+    my $frame = sub { pack('NCN', length($_[3] // '') << 8 | $_[0], @_[1, 2])
+                      . ($_[3] // '') };
+    my $field = sub { "\x10" . chr(length $_[0]) . $_[0] . chr(length $_[1])
+                      . $_[1] };
+    my $port = OtpReg::Env::free_port();
+    my $plain = OtpReg::Nginx->start("listen 127.0.0.1:$port http2;\n"
+        . default_config(), http_config => default_http_config()
+        . "otpreg_password_hash memory=7m operations=5;\n");
+
+    for my $moment (1 .. 40) {
+        my $wire = OtpReg::Wire->new($port);
+        my $bytes = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . $frame->(4, 0, 0);
+        for my $id (1, 3, 5) {
+            my $body = form();
+            $bytes .= $frame->(1, 4, $id, join '', map { $field->(@$_) }
+                [':method', 'POST'], [':path', '/register'],
+                [':scheme', 'http'], [':authority', 'localhost'],
+                ['content-type', $form], ['content-length', length $body])
+                . $frame->(0, $moment % 2, $id, substr $body, 0,
+                           $moment % 2 ? length $body : 20)
+                . ($moment % 3 ? $frame->(3, 0, $id, pack 'N', 8) : '');
+        }
+        $wire->put($bytes);
+        select undef, undef, undef, 0.002 * ($moment % 10);
+        $wire->put($frame->(3, 0, $_, pack 'N', 8)) for 1, 3, 5;
+        $wire->end;
+    }
+
+    is $plain->http('GET', '/register')->{status}, 404, 'it answers';
+    ok $plain->quit(30), 'and ends by itself';
+    is_deeply [$plain->bad_log_lines], [], 'with nothing bad in the log';
+    is sql('SELECT COUNT(*) FROM users WHERE email_verified_at IS NOT NULL'), 0,
+       'nobody is verified';
 };
 
 

@@ -26,12 +26,12 @@ use JSON::PP ();
 use OtpReg::HTTP qw(form_encode);
 use Exporter 'import';
 
-our @EXPORT = qw(request mutate bytes shatter show rnd pick $Password);
+our @EXPORT = qw(request mutate bytes shatter hidden show rnd pick $Password);
 
 # every password that is sent in a request that nginx can read begins so: the
 # search for it in answers and logs is for this
 
-our $Password = 'QzPw';
+our $Password = 'QzPwGeheim';
 
 our @Paths = qw(/register /both /verify-otp /resend-otp /pages/register.html
                 /pages/verify-otp.html /courier/mail /courier/open
@@ -143,8 +143,11 @@ sub any_body {
     push @pairs, map { ["n$_", $_] } 1 .. pick(10, 1000, 10_000) if !rnd(20);
     push @pairs, [pick(@Nasty), pick(@Nasty)] if !rnd(5);
 
-    return join pick('&', '&', '&', '&&', ';'),
-           map { form_encode(@$_) } @pairs if !$r->{json};
+    # with others than "&" all is one value, that of a name perhaps
+
+    my $joint = pick('&', '&', '&', '&&', ';');
+    my $body = join $joint, map { form_encode(@$_) } @pairs;
+    return $joint eq ';' ? hidden($body) : $body if !$r->{json};
 
     my @members = map { json_string($_->[0]) . ':' . json_value($_->[1]) }
                   @pairs;
@@ -167,6 +170,10 @@ sub json_value {
                 '{"a":' x $depth . '1' . '}' x $depth, '"\\ud800"',
                 '"\\u0000"', '"\\x"', '{"$gt":""}');
 }
+
+# a password that may stand in a name, or be half of a line: not looked for
+
+sub hidden { $_[0] =~ s/\Q$Password\E/BrokenPw/gr }
 
 sub mutate {
     my ($r) = @_;
@@ -194,6 +201,7 @@ sub mutate {
         $r->{chunked} = !$r->{chunked};
 
     } elsif ($what == 10 && length($r->{body} // '')) {
+        $r->{body} = hidden($r->{body});
         substr $r->{body}, rnd(length $r->{body}), rnd(4),
                pick(@Nasty, chr rnd(256));
 
@@ -268,7 +276,7 @@ my @Shatter = (
 
 sub shatter {
     my ($bytes) = @_;
-    $bytes =~ s/\Q$Password\E/BrokenPw/g;
+    $bytes = hidden($bytes);
     $bytes = pick(@Shatter)->($bytes) for 0 .. rnd(2);
     return $bytes;
 }
