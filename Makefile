@@ -139,9 +139,11 @@ RUNNER = $(shell perl -MTest::Nginx::Socket -e1 2>/dev/null || echo -It/compat)
 PROVE = PATH=$$PATH:/usr/sbin prove $(RUNNER)
 FLOWS = $(sort $(wildcard t/*.t))
 
-# not: what tests the tests, counts memory, or would be much too slow
+# not: what tests the tests, counts memory, measures time, or would be much
+# too slow
 FLOWS_ASAN = $(filter-out t/browser% t/compat.t t/core.t t/demo.t \
-	t/faults.t t/languages.t t/lib.t t/overload.t t/secrets.t,$(FLOWS))
+	t/enumeration.t t/faults.t t/languages.t t/lib.t t/overload.t \
+	t/secrets.t,$(FLOWS))
 FLOWS_VALGRIND = t/flow.t
 
 # t/faults.t has fewer sign-ups as one of the flows

@@ -11,6 +11,7 @@
 
 #include "ngx_http_otpreg_again.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_sms_limit.h"
 
 
@@ -103,7 +104,24 @@ void
 ngx_http_otpreg_again_ticket(ngx_http_otpreg_ctx_t *ctx,
     const ngx_http_otpreg_again_t *again)
 {
-    ctx->ticket.otp = again->out.otp;
-    ctx->ticket.sent_at = ngx_time();
-    ctx->ticket.expires_at = ngx_time() + again->out.expires_in;
+    otpreg_ticket_t  *ticket;
+
+    ticket = &ctx->ticket;
+
+    /*
+     * What the database says of the time that is left is as exact as the work
+     * was long: it is taken only when this browser did not know the code.
+     */
+
+    if (ngx_memcmp(again->out.otp.id, again->in.new_id, OTPREG_ID_LEN) == 0) {
+        ctx->lifetime = again->in.lifetime;
+
+    } else if (ngx_memcmp(again->out.otp.id, ticket->otp.id, OTPREG_ID_LEN)
+               != 0
+               || ngx_http_otpreg_expires_in(ctx) == 0)
+    {
+        ticket->expires_at = ngx_time() + again->out.expires_in;
+    }
+
+    ticket->otp = again->out.otp;
 }

@@ -18,6 +18,7 @@
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_secret.h"
 #include "ngx_http_otpreg_service.h"
@@ -374,6 +375,13 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       offsetof(ngx_http_otpreg_loc_conf_t, challenge),
       NULL },
 
+    { ngx_string("otpreg_response_time"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_otpreg_set_response_time,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("otpreg_cookie_secure"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -477,6 +485,10 @@ ngx_http_otpreg_init_process(ngx_cycle_t *cycle)
                       "otpreg: secrets cannot be locked into memory");
     }
 
+    if (ngx_http_otpreg_release_init(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_otpreg_dispatch_init(cycle, omcf);
 }
 
@@ -491,6 +503,7 @@ ngx_http_otpreg_exit_process(ngx_cycle_t *cycle)
     omcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_otpreg_module);
 
     if (omcf != NULL && omcf->services.nelts != 0) {
+        ngx_http_otpreg_release_exit();
         otpreg_smtp_exit();
         otpreg_store_exit();
     }
@@ -607,6 +620,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->verify_all = NGX_CONF_UNSET;
     olcf->form_min = NGX_CONF_UNSET_MSEC;
     olcf->challenge = NGX_CONF_UNSET_PTR;
+    olcf->response_time = NGX_CONF_UNSET_MSEC;
     olcf->cookie_secure = NGX_CONF_UNSET;
     olcf->csp = NGX_CONF_UNSET_PTR;
     olcf->languages = NGX_CONF_UNSET_PTR;
@@ -682,6 +696,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_init_msec_value(conf->form_min, 0);
     ngx_conf_merge_ptr_value(conf->challenge, prev->challenge, NULL);
+    ngx_conf_merge_msec_value(conf->response_time, prev->response_time, 500);
     ngx_conf_merge_value(conf->cookie_secure, prev->cookie_secure, 1);
     ngx_conf_merge_ptr_value(conf->languages, prev->languages, NULL);
     ngx_conf_merge_ptr_value(conf->smtp, prev->smtp, NULL);
@@ -810,6 +825,8 @@ static void
 ngx_http_otpreg_ctx_cleanup(void *data)
 {
     ngx_http_otpreg_ctx_t *ctx = data;
+
+    ngx_http_otpreg_release_cancel(ctx);
 
     /* a form that no handler came to wipe */
 

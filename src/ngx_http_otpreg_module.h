@@ -176,6 +176,7 @@ typedef struct {
     ngx_shm_zone_t             *once;           /* forms that were used */
     ngx_http_otpreg_ask_conf_t *challenge;      /* NULL: none */
 
+    ngx_msec_t                  response_time;  /* 0: at once */
     ngx_flag_t                  cookie_secure;
     ngx_http_complex_value_t   *csp;            /* empty: no header */
 
@@ -184,6 +185,16 @@ typedef struct {
     otpreg_smtp_conf_t         *smtp;
     ngx_http_otpreg_service_t  *service;
 } ngx_http_otpreg_loc_conf_t;
+
+
+/* an answer that waits for its time; by the monotonic clock, nanoseconds */
+
+typedef struct {
+    ngx_queue_t                 queue;
+    ngx_http_request_t         *request;        /* NULL: not held */
+    int64_t                     start;
+    int64_t                     end;
+} ngx_http_otpreg_hold_t;
 
 
 /* the state of a request: made by the handler, found again on its page */
@@ -202,6 +213,8 @@ typedef struct {
     otpreg_ticket_t             ticket;
     ngx_uint_t                  attempts_left;
     time_t                      retry_after;    /* seconds */
+    time_t                      lifetime;       /* of a new code, or 0 */
+    ngx_http_otpreg_hold_t      hold;
 
     int64_t                     shown_at;       /* the form: Unix ms, or 0 */
     uint8_t                     first_id[OTPREG_ID_LEN];    /* _resubmitted */

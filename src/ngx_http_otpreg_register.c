@@ -21,6 +21,7 @@
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_sms_limit.h"
@@ -514,11 +515,11 @@ ngx_http_otpreg_register_stored(ngx_http_request_t *r, void *data)
         s->outcome = OTPREG_INVALID_FIELDS;
     }
 
+    ctx->outcome = s->outcome;
     ctx->retry_after = s->out.retry_after;
-    ctx->ticket.sent_at = ngx_time();
-    ctx->ticket.expires_at = ngx_time() + s->in.lifetime;
+    ctx->lifetime = s->in.lifetime;
 
-    ngx_http_otpreg_register_finish(r, s->outcome);
+    ngx_http_otpreg_release(r);
 }
 
 

@@ -102,6 +102,14 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* by when the answer leaves, not by when the work ended */
+
+    ctx->ticket.sent_at = ngx_time();
+
+    if (ctx->lifetime != 0) {
+        ctx->ticket.expires_at = ngx_time() + ctx->lifetime;
+    }
+
     rc = verified ? ngx_http_otpreg_clear_cookie(r, ctx)
                   : ngx_http_otpreg_set_cookie(r, ctx);
 

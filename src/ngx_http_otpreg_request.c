@@ -13,6 +13,7 @@
 
 #include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 
@@ -65,6 +66,8 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     (*ctx)->role = role;
     (*ctx)->posted = (r->method == NGX_HTTP_POST);
     (*ctx)->conf = olcf;
+
+    ngx_http_otpreg_release_start(*ctx);
 
     accept = ngx_http_otpreg_find_header(r, "accept");
 
@@ -187,6 +190,8 @@ ngx_http_otpreg_form_read(ngx_http_request_t *r)
     ngx_http_otpreg_ctx_t  *ctx;
 
     ctx = ngx_http_otpreg_get_ctx(r);
+
+    ngx_http_otpreg_release_start(ctx);
 
     switch (ngx_http_otpreg_collect_form(r, ctx)) {
 

@@ -15,6 +15,7 @@
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_task.h"
@@ -208,7 +209,9 @@ ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
         ngx_http_otpreg_again_ticket(ctx, again);
     }
 
-    ngx_http_otpreg_resend_finish(r, again->outcome);
+    ctx->outcome = again->outcome;
+
+    ngx_http_otpreg_release(r);
 }
 
 

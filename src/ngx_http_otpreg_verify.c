@@ -17,6 +17,7 @@
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_task.h"
@@ -184,7 +185,7 @@ ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data)
         ctx->outcome = OTPREG_UNDELIVERABLE;
     }
 
-    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
+    ngx_http_otpreg_release(r);
 }
 
 
@@ -407,9 +408,10 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
         ctx->has_attempts = 1;
     }
 
-    ngx_http_otpreg_verify_finish(r, a->out.next
-                                  ? ngx_http_otpreg_verify_next(ctx, a->next)
-                                  : a->outcome);
+    ctx->outcome = a->out.next ? ngx_http_otpreg_verify_next(ctx, a->next)
+                               : a->outcome;
+
+    ngx_http_otpreg_release(r);
 }
 
 

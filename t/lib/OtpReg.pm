@@ -229,6 +229,7 @@ otpreg_global_limit off;
 otpreg_sms_limit off;
 otpreg_sms_prefix_limit off;
 otpreg_sms_verified_share off;
+otpreg_response_time off;
 EOC
 }
 

@@ -1,0 +1,225 @@
+# Copyright (C) The ngx_http_otpreg_module authors
+# SPDX-License-Identifier: BSD-2-Clause
+
+# otpreg_response_time: answers that are held, and what may come to pass
+# meanwhile.  Times are compared with "not before" only.
+
+use v5.10.1;
+use strict;
+use warnings;
+
+use lib 't/lib';
+use OtpReg -plain;
+use OtpReg::Env qw(free_port start_process);
+use OtpReg::Nginx;
+use IO::Select;
+use IO::Socket::INET;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $password = 'correct horse battery staple';
+my $h2 = free_port();
+my $dir = test_dir();
+
+(my $http = default_http_config()) =~ s/otpreg_response_time off;//;
+my $config = default_config() . <<"END";
+listen 127.0.0.1:$h2 ssl http2;
+ssl_certificate $dir/cert.pem;
+ssl_certificate_key $dir/key.pem;
+location = /pages/register.html { return 200 "register"; }
+location = /pages/verify.html { return 200 "verify"; }
+END
+
+system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+       . " -keyout $dir/key.pem -out $dir/cert.pem 2>$dir/openssl.log") == 0
+    or BAIL_OUT('openssl');
+
+# longer than any stall of the machine that the test shall survive
+
+sub config {
+    my ($time) = @_;
+    return (log_level => 'info', http_config => <<"END");
+$http
+otpreg_response_time $time;
+otpreg_password_hash memory=7m operations=5;
+otpreg_resend_delay 0;
+END
+}
+
+my $nginx = OtpReg::Nginx->start($config, config('2s'));
+my $n = 0;
+
+sub form {
+    my (%more) = @_;
+    $n++;
+    return { username => "r$n", email => "r$n\@example.com",
+             password => $password, confirm_password => $password, %more };
+}
+
+sub raw {
+    my ($path, $form, $more) = @_;
+    my $body = OtpReg::HTTP::form_encode(%$form);
+    return "POST $path HTTP/1.1\r\nHost: localhost\r\n" . ($more // '')
+           . "Content-Type: application/x-www-form-urlencoded\r\n"
+           . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+}
+
+sub connection {
+    return IO::Socket::INET->new(PeerAddr => '127.0.0.1', Timeout => 10,
+                                 PeerPort => $nginx->port) || die "$!\n";
+}
+
+# what comes until $pattern is in it, or the end
+
+sub read_until {
+    my ($sock, $pattern) = @_;
+    my $raw = '';
+    while ($raw !~ $pattern && IO::Select->new($sock)->can_read(60)) {
+        sysread $sock, $raw, 65536, length $raw or last;
+    }
+    return $raw;
+}
+
+sub written { sql("SELECT COUNT(*) FROM users WHERE username = '$_[0]'") }
+
+
+subtest 'the answer waits, its message does not' => sub {
+    my $form = form();
+    my $begin = time;
+    my $sock = connection();
+    print $sock raw('/register', $form);
+    ok code_for($form->{email}, 30), 'the mail comes';
+    ok !IO::Select->new($sock)->can_read(0), 'no answer yet';
+    like read_until($sock, qr/\r\n\r\n/), qr{^HTTP/1.1 303 }, 'then it comes';
+    cmp_ok time - $begin, '>=', 2, 'not before its time';
+};
+
+
+subtest 'all that the database was asked for' => sub {
+    my $res = $nginx->http('POST', '/register', json => form());
+    my $cookie = $res->{cookie};
+    cmp_ok $res->{time}, '>=', 2, 'a sign-up';
+    is_deeply [@{ $res->{json} }{qw(expires_in resend_in)}], [600, 0],
+              'its seconds begin with the answer';
+    my @asked = (
+        [201, 'POST', '/register', json => form()],
+        [422, 'POST', '/verify-otp', json => { otp => '000000' },
+         cookie => $cookie],
+        [200, 'POST', '/resend-otp', json => {}, cookie => $cookie],
+        [200, 'GET', '/verify-otp', cookie => $cookie],
+        [200, 'HEAD', '/verify-otp', cookie => $cookie],
+    );
+    my @res = $nginx->http_many([map { [@$_[1 .. $#$_]] } @asked]);
+    for my $i (0 .. $#asked) {
+        is $res[$i]{status}, $asked[$i][0], "$asked[$i][1] $asked[$i][2]";
+        cmp_ok $res[$i]{time}, '>=', 2, 'was held';
+    }
+};
+
+
+subtest 'a client that leaves is let go' => sub {
+    my $form = form();
+    my $sock = connection();
+    print $sock raw('/register', $form);
+    ok wait_until(sub { written($form->{username}) }, 30), 'it was written';
+    close $sock;
+    ok wait_until(sub { $nginx->access_log =~ m{"POST /register \S+" 499 } },
+                  30), 'logged as one that left';
+    ok code_for($form->{email}, 30), 'the mail is sent all the same';
+};
+
+
+subtest 'keepalive and pipelining' => sub {
+    my $sock = connection();
+    my @forms = map { form() } 1 .. 3;
+    my $begin = time;
+    print $sock map { raw('/register', $_) } @forms;
+    my $raw = read_until($sock, qr/(?:303.*?){3}\r\n\r\n$/s);
+    my @statuses = $raw =~ m{^HTTP/1.1 (\d+)}mg;
+    is "@statuses", '303 303 303', 'three answers on a connection';
+    cmp_ok time - $begin, '>=', 6, 'one after the other';
+    is written($_->{username}), 1, 'written' for @forms;
+};
+
+
+subtest 'HTTP/2' => sub {
+    my $url = "https://localhost:$h2/register";
+    my @bodies = map { OtpReg::HTTP::form_encode(%{ form() }) } 1 .. 3;
+    my $begin = time;
+    my $curl = "-sk --http2 -o $dir/out -w '%{http_version} %{http_code}\n'";
+    my $out = `curl $curl -d '$bodies[0]' $url --next $curl -d '$bodies[1]' $url`;
+    is $out, "2 303\n2 303\n", 'two on a connection';
+    cmp_ok time - $begin, '>=', 4, 'each held';
+
+    my $before = () = $nginx->access_log =~ / 499 /g;
+    my $pid = start_process({ log => "$dir/curl.log" }, 'curl', '-sk',
+        '--http2', '-d', $bodies[2], $url);
+    ok wait_until(sub { written("r$n") }, 30), 'a third is written';
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    ok wait_until(sub { (() = $nginx->access_log =~ / 499 /g) > $before }, 30),
+       'and let go when its client is gone';
+};
+
+
+subtest 'work that is longer than the time' => sub {
+    $nginx->reload(config('1s'), wait => 30);
+    my $form = form();
+    my $sock = connection();
+    my $lock = fork() // die "fork: $!\n";
+    if (!$lock) {
+        sql("LOCK TABLES users WRITE; SELECT SLEEP(1.5)");
+        POSIX::_exit(0);
+    }
+    ok wait_until(sub { sql("SELECT COUNT(*) FROM information_schema.processlist
+                             WHERE info LIKE 'SELECT SLEEP%'") }, 30),
+       'the table is locked';
+    my $begin = time;
+    print $sock raw('/register', $form);
+    waitpid $lock, 0;
+    my $unlocked = time - $begin;
+    like read_until($sock, qr/\r\n\r\n/), qr{^HTTP/1.1 303 }, 'it succeeds';
+    cmp_ok time - $begin, '>=', POSIX::ceil($unlocked - 0.25),
+           "work of $unlocked s ends at the next whole multiple";
+    cmp_ok time - $begin, '>=', 1, 'and never before the first';
+};
+
+
+subtest 'the default is half a second' => sub {
+    my %config = config('2s');
+    $config{http_config} =~ s/otpreg_response_time 2s;//;
+    $nginx->reload(%config, wait => 30);
+    cmp_ok $nginx->http('POST', '/register', json => form())->{time}, '>=',
+           0.5, 'not before that';
+};
+
+
+subtest 'answers that tell nothing do not wait' => sub {
+    $nginx->reload(config('10s'), wait => 30);
+    is $nginx->http('GET', '/register', timeout => 8)->{status}, 200, 'a form';
+    is $nginx->http('POST', '/register', timeout => 8,
+                    json => form(email => 'x'))->{status}, 422, 'a field';
+    is $nginx->http('POST', '/register', timeout => 8, json => form(),
+                    headers => { Origin => 'https://evil.example' })
+       ->{status}, 403, 'another site';
+    is $nginx->http('POST', '/resend-otp', timeout => 8, json => {})
+       ->{status}, 409, 'no sign-up';
+};
+
+
+subtest 'a worker that shuts down answers first' => sub {
+    $nginx->reload(config('2s'), wait => 30);
+    my $form = form();
+    my $sock = connection();
+    print $sock raw('/register', $form);
+    ok wait_until(sub { written($form->{username}) }, 30), 'it was written';
+    kill 'QUIT', $nginx->pid;
+    ok wait_until(sub { $nginx->error_log =~ /gracefully shutting down/ }, 30),
+       'the worker shall end';
+    like read_until($sock, qr/\r\n\r\n/), qr{^HTTP/1.1 303 }, 'the answer';
+    ok $nginx->quit(60), 'then it ends';
+};
+
+is_deeply [$nginx->bad_log_lines], [], 'nothing bad in the log';
+
+done_testing();
