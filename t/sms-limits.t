@@ -35,6 +35,19 @@ location = /courier/sms {
 location = /status { otpreg_status; }
 EOC
 
+our $Again = $Config . <<'EOC';
+location = /resend-prefix {
+    otpreg_resend;
+    otpreg_sms_limit off;
+    otpreg_sms_prefix_limit 7/h;
+}
+location = /resend-total {
+    otpreg_resend;
+    otpreg_sms_limit 7/h;
+    otpreg_sms_prefix_limit off;
+}
+EOC
+
 # what default_http_config() switches off, with other limits
 
 sub limits {
@@ -218,7 +231,35 @@ is_deeply [$node->bad_log_lines], [], 'nothing bad in the log';
 ok $node->stop, 'the second node ends';
 
 
-=== TEST 3: attack 23: the budget of the site, by the hour and the day
+=== TEST 3: attack 23: and sixty resends at once, which nothing slows down
+--- http_config eval
+main::limits('otpreg_sms_limit 1000/d; otpreg_sms_prefix_limit 1000/h;'
+             . 'otpreg_site busy;')
+--- config eval: $::Again
+--- flow
+my $node = OtpReg::Nginx->start($::Again, http_config =>
+    limits('otpreg_sms_limit 1000/d; otpreg_sms_prefix_limit 1000/h;'
+           . 'otpreg_site busy;'));
+my @res = registers('12027770100', 20);
+is statuses(@res), join(' ', (201) x 20), 'twenty sign-ups';
+
+for my $path ('/resend-prefix', '/resend-total') {
+    my %n;
+    forget();
+    $n{$_->{status}}++ for http_many([map {
+        ['POST', $path, timeout => 60, cookie => $res[$_ % 20]{cookie},
+         json => {}, ($_ % 2) ? (port => $node->port) : ()]
+    } 0 .. 59]);
+    is_deeply \%n, { 200 => 7, 429 => 53 }, "$path: seven";
+}
+is sql("SELECT COUNT(*) FROM messages WHERE address LIKE '+1202777%'"), 34,
+   'so many messages';
+is asked('+1202777', 34), 34, 'and the provider was asked for them';
+is_deeply [$node->bad_log_lines], [], 'nothing bad in the log';
+ok $node->stop, 'the second node ends';
+
+
+=== TEST 4: attack 23: the budget of the site, by the hour and the day
 --- http_config eval: main::limits('otpreg_sms_limit 2/h 3/d;')
 --- config eval
 $::Config . 'location = /other { otpreg_site other; otpreg_register /x; }'
@@ -246,7 +287,7 @@ is total('default') . total('other'), 31, 'the counters are right';
 is asked('+44', 3), 3, 'and the messages are those';
 
 
-=== TEST 4: attack 23: a prefix whose codes nobody types is cut off
+=== TEST 5: attack 23: a prefix whose codes nobody types is cut off
 --- http_config eval: main::limits('otpreg_sms_verified_share 50% of=4;')
 --- config eval: $::Config
 --- flow
@@ -284,7 +325,7 @@ age(0, 9, 1440);
 is register('+14165550112')->{status}, 201, 'until the day is over';
 
 
-=== TEST 5: attack 23: what is sent again counts
+=== TEST 6: attack 23: what is sent again counts
 --- http_config eval: main::limits('otpreg_sms_prefix_limit 3/h;')
 --- config eval: $::Config
 --- user_files
@@ -327,7 +368,7 @@ is sql("SELECT COUNT(DISTINCT s.otp_id) FROM sms_sends s
         WHERE o.address = '+14175550101'"), 2, 'is counted as itself';
 
 
-=== TEST 6: attack 16, 23: an owned number is limited in the same way
+=== TEST 7: attack 16, 23: an owned number is limited in the same way
 --- http_config eval
 main::limits('otpreg_sms_prefix_limit 8/h; otpreg_sms_verified_share 50% of=4;'
              . 'otpreg_code_lifetime 1s;')
@@ -351,9 +392,9 @@ is statuses(@owned), '201 201 201 201 429 429 429', 'and cut off';
 is statuses(@free), statuses(@owned), 'as others are';
 
 
-=== TEST 7: attack 23: forbidden countries and premium ranges
+=== TEST 8: attack 23: forbidden countries and premium ranges
 --- http_config eval
-"$::Http otpreg_sms_countries +44 !+4470 +447005 +1;"
+"$::Http otpreg_sms_countries !+4470 +447005 +44 +1;"
 --- config eval: $::Config
 --- flow
 for (['+442079460001' => 201], ['+447700900001' => 201],
@@ -375,7 +416,7 @@ like +(warnings())[0], qr/no SMS to \+4470123\*\*\* of site "default": it is not
      'without the number in full';
 
 
-=== TEST 8: only what is excluded
+=== TEST 9: only what is excluded
 --- http_config eval: "$::Http otpreg_sms_countries !+1900;"
 --- config eval: $::Config
 --- flow
@@ -384,7 +425,7 @@ is register('+14205550101')->{status}, 201, 'any other';
 is register('+4930901821')->{status}, 201, 'from anywhere';
 
 
-=== TEST 9: a short number is not in the log in full
+=== TEST 10: a short number is not in the log in full
 --- http_config eval
 main::limits('otpreg_sms_prefix_limit digits=12 1/h;')
 --- config eval: $::Config
@@ -393,7 +434,7 @@ is statuses(register('+2905123'), register('+2905123')), '201 429', 'one';
 like +(warnings())[0], qr/no SMS to \+290\*\*\* /, 'its end is hidden';
 
 
-=== TEST 10: attack 23: limited by default
+=== TEST 11: attack 23: limited by default
 --- http_config eval: $::Defaults . $::More
 --- config eval: $::Config
 --- user_files
@@ -433,7 +474,7 @@ is register('+14245550101')->{status}, 429, 'none of twenty is verified';
 is metric('share'), 1, 'that was the share';
 
 
-=== TEST 11: off
+=== TEST 12: off
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- flow
@@ -443,7 +484,7 @@ is sql('SELECT COUNT(*) FROM sms_sends') . (total('default') // ''), '0',
    'and nothing is counted';
 
 
-=== TEST 12: otpreg_sms_limit without a period
+=== TEST 13: otpreg_sms_limit without a period
 --- http_config
 otpreg_sms_limit 200;
 --- config
@@ -453,7 +494,7 @@ otpreg_sms_limit 200;
 invalid parameter "200" in
 
 
-=== TEST 13: otpreg_sms_limit of nothing
+=== TEST 14: otpreg_sms_limit of nothing
 --- http_config
 otpreg_sms_limit 0/h;
 --- config
@@ -463,7 +504,7 @@ otpreg_sms_limit 0/h;
 invalid parameter "0/h" in
 
 
-=== TEST 14: otpreg_sms_limit for longer than is kept
+=== TEST 15: otpreg_sms_limit for longer than is kept
 --- http_config
 otpreg_sms_limit 10/h 20/3d;
 --- config
@@ -473,7 +514,7 @@ otpreg_sms_limit 10/h 20/3d;
 invalid parameter "20/3d" in
 
 
-=== TEST 15: otpreg_sms_limit twice
+=== TEST 16: otpreg_sms_limit twice
 --- http_config
 otpreg_sms_limit off;
 otpreg_sms_limit 1/h;
@@ -484,7 +525,7 @@ otpreg_sms_limit 1/h;
 "otpreg_sms_limit" directive is duplicate in
 
 
-=== TEST 16: otpreg_sms_prefix_limit with too many digits
+=== TEST 17: otpreg_sms_prefix_limit with too many digits
 --- http_config
 otpreg_sms_prefix_limit digits=16 20/h;
 --- config
@@ -494,7 +535,7 @@ otpreg_sms_prefix_limit digits=16 20/h;
 invalid parameter "digits=16" in
 
 
-=== TEST 17: otpreg_sms_prefix_limit without a limit
+=== TEST 18: otpreg_sms_prefix_limit without a limit
 --- http_config
 otpreg_sms_prefix_limit digits=7;
 --- config
@@ -504,7 +545,7 @@ otpreg_sms_prefix_limit digits=7;
 invalid parameter "digits=7" in
 
 
-=== TEST 18: otpreg_sms_prefix_limit off and on
+=== TEST 19: otpreg_sms_prefix_limit off and on
 --- http_config
 otpreg_sms_prefix_limit off 20/h;
 --- config
@@ -514,7 +555,7 @@ otpreg_sms_prefix_limit off 20/h;
 invalid parameter "off" in
 
 
-=== TEST 19: otpreg_sms_prefix_limit twice
+=== TEST 20: otpreg_sms_prefix_limit twice
 --- http_config
 otpreg_sms_prefix_limit off;
 otpreg_sms_prefix_limit off;
@@ -525,7 +566,7 @@ otpreg_sms_prefix_limit off;
 "otpreg_sms_prefix_limit" directive is duplicate in
 
 
-=== TEST 20: otpreg_sms_verified_share that is none
+=== TEST 21: otpreg_sms_verified_share that is none
 --- http_config
 otpreg_sms_verified_share 10;
 --- config
@@ -535,7 +576,7 @@ otpreg_sms_verified_share 10;
 invalid parameter "10" in
 
 
-=== TEST 21: otpreg_sms_verified_share of more than all
+=== TEST 22: otpreg_sms_verified_share of more than all
 --- http_config
 otpreg_sms_verified_share 101%;
 --- config
@@ -545,7 +586,7 @@ otpreg_sms_verified_share 101%;
 invalid parameter "101%" in
 
 
-=== TEST 22: otpreg_sms_verified_share of nothing
+=== TEST 23: otpreg_sms_verified_share of nothing
 --- http_config
 otpreg_sms_verified_share 10% of=0;
 --- config
@@ -555,7 +596,7 @@ otpreg_sms_verified_share 10% of=0;
 invalid parameter "of=0" in
 
 
-=== TEST 23: otpreg_sms_verified_share twice
+=== TEST 24: otpreg_sms_verified_share twice
 --- http_config
 otpreg_sms_verified_share off;
 otpreg_sms_verified_share off;
@@ -566,7 +607,7 @@ otpreg_sms_verified_share off;
 "otpreg_sms_verified_share" directive is duplicate in
 
 
-=== TEST 24: otpreg_sms_countries with an exclusion of nothing
+=== TEST 25: otpreg_sms_countries with an exclusion of nothing
 --- http_config
 otpreg_sms_countries +44 !;
 --- config
@@ -576,7 +617,7 @@ otpreg_sms_countries +44 !;
 invalid parameter "!" in
 
 
-=== TEST 25: otpreg_sms_limit for less than a minute
+=== TEST 26: otpreg_sms_limit for less than a minute
 --- http_config
 otpreg_sms_limit 100/h 10/30s;
 --- config
