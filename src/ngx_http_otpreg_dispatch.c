@@ -21,6 +21,9 @@
 /* messages that a worker sends at once, for each service */
 #define NGX_HTTP_OTPREG_IN_FLIGHT     32
 
+/* a worker that ends tries so often to mark what was sent, a second apart */
+#define NGX_HTTP_OTPREG_LAST_TRIES    30
+
 #define NGX_HTTP_OTPREG_POLL_TIME     1000      /* ms, and up to a half more */
 #define NGX_HTTP_OTPREG_RELEASE_TIME  10        /* seconds */
 #define NGX_HTTP_OTPREG_PURGE_TIME    600       /* seconds */
@@ -456,7 +459,7 @@ ngx_http_otpreg_dispatch_finished(void *data)
     ngx_http_otpreg_dispatch_database(service, d->outcome, d->log);
 
     if (d->outcome != OTPREG_OK && d->fate == OTPREG_STORE_SENT
-        && !ngx_exiting)
+        && (!ngx_exiting || d->last_tries++ < NGX_HTTP_OTPREG_LAST_TRIES))
     {
         /* it was sent: say so when the database is back */
 

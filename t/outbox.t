@@ -10,6 +10,7 @@ use warnings;
 
 use lib 't/lib';
 use OtpReg -plain;
+use OtpReg::Env qw(is_alive);
 use OtpReg::Nginx;
 use OtpReg::Provider;
 use Test::More;
@@ -156,6 +157,27 @@ subtest 'attack 33: a lost connection after the end of the mail' => sub {
     ok wait_until(sub { message($to)->{error} }, 10), 'nobody knows';
     wait_until(sub { hurry(); message($to)->{sent} }, 20, 0.3);
     is mail_count($to), 2, 'it is repeated, once';
+    smtp_behave();
+};
+
+
+subtest 'attack 33: the database is away when a worker ends after SMTP 250' =>
+sub {
+    smtp_behave({ cmd => 'EOD', delay => 2 });
+    my $to = signup();
+    my $id = message($to)->{id};
+    my ($old) = $nginx->workers;
+    ok wait_until(sub { smtp_log() =~ /RCPT TO:<\Q$to\E>.*DATA/s }, 10),
+       'it is being sent';
+    db_stop();
+    kill 'HUP', $nginx->pid;
+    ok $nginx->wait_log(qr/message $id sent/, 10), 'sent';
+    wait_until(sub { !is_alive($old) }, 4);
+    ok is_alive($old), 'the worker waits for the database';
+    db_start();
+    ok wait_until(sub { !is_alive($old) }, 20), 'and ends';
+    wait_message($to, 'sent');
+    is mail_count($to), 1, 'nobody sends it again';
     smtp_behave();
 };
 

@@ -102,13 +102,14 @@ sub read_messages {
 
 sub accepted {
     my ($self, $id, $proxy, $time, $peer, $code, $answered) = @_;
-    my %accepted = (id => $id, proxy => $proxy, time => $time, peer => $peer,
+    my %accepted = (id => $id, proxy => $proxy, time => $time,
+                    peer => $peer // 0,
                     answered => $answered);
 
     push @{ $self->{accepted}{$id} }, \%accepted;
 
     # a port may serve again later
-    push @{ $self->{by_peer}{$proxy}{$peer} }, \%accepted;
+    push @{ $self->{by_peer}{$proxy}{ $peer // 0 } }, \%accepted;
     my $message = $self->{messages}{$id} or return;
     $self->{otp}{ $message->{otp} }{code} = $code;
 }
@@ -317,23 +318,32 @@ sub too_late {
     } sort keys %{ $self->{accepted} };
 }
 
-# all but the last of those that came twice need a cause each
+# Of those that came twice all but one need a cause each; which one is not
+# known, since what was cut off may arrive late.
 
 sub causeless {
     my ($self) = @_;
     my @causeless;
 
     for my $id (sort keys %{ $self->{accepted} }) {
-        my @accepted = sort { $a->{time} <=> $b->{time} }
-                       @{ $self->{accepted}{$id} };
-        pop @accepted;
+        my @accepted = @{ $self->{accepted}{$id} };
+        next if @accepted == 1;
+
+        my @without;
 
         for my $accepted (@accepted) {
             my $cause = $self->cause($accepted);
-            $self->{repeated}{ $cause // 'no cause' }++;
-            push @causeless, sprintf '%s at %.3f, port %d', $id,
-                                     @$accepted{qw(time peer)} if !$cause;
+            push @without, $accepted if !$cause;
+            $self->{repeated}{$cause}++ if $cause;
         }
+
+        $self->{extra} += $#accepted;
+        next if @without < 2;
+
+        $self->{duplicated} += $#without;
+        push @causeless, map {
+            sprintf '%s at %.3f, port %d', $id, $_->{time}, $_->{peer}
+        } @without;
     }
 
     return @causeless;
@@ -346,6 +356,9 @@ sub cause {
     my ($id, $proxy, $time, $peer) = @$accepted{qw(id proxy time peer)};
 
     return 'no answer' if !$accepted->{answered};
+
+    # the stand-in found the connection reset when it had read the message
+    return 'cut off' if !$peer;
 
     # the worker had the answer, but could not mark it any more
 
@@ -403,18 +416,16 @@ sub breaks {
 sub figures {
     my ($self) = @_;
 
+    my $duplicates = @{ $self->wrong('causeless') } && $self->{duplicated};
     my $repeated = $self->{repeated} // {};
-    my $extra = 0;
-    $extra += $_ for values %$repeated;
 
     my %figure = (
         messages => scalar keys %{ $self->{messages} },
         'given up' => $self->{given_up} // 0,
         lost => @{ $self->wrong('lost_messages') }
                 + @{ $self->wrong('lost_users') },
-        'repeated after a failure' => $extra - ($repeated->{'no cause'} // 0),
-        duplicated => ($repeated->{'no cause'} // 0)
-                      + @{ $self->wrong('double_users') },
+        'repeated after a failure' => ($self->{extra} // 0) - $duplicates,
+        duplicated => $duplicates + @{ $self->wrong('double_users') },
         active => $self->{active} // 0,
         'active without proof' => scalar @{ $self->wrong('unproved') },
         'wrong attempts counted without an answer'
@@ -422,7 +433,7 @@ sub figures {
     );
 
     return join(', ', map { "$_ $figure{$_}" } sort keys %figure)
-           . '; repeated: '
+           . '; what happened to those that came twice: '
            . join ', ', map { "$_ $repeated->{$_}" } sort keys %$repeated;
 }
 
