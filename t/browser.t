@@ -358,7 +358,7 @@ in_browser('names, roles and attributes', {}, sub {
 
     my $check = sub {
         my (@expected) = @_;
-        my @inputs = $browser->find_all(':not(.trap) > input');
+        my @inputs = $browser->find_all('main > form :not(.trap) > input');
         is scalar @inputs, scalar @expected, 'all inputs are known';
 
         for my $input (@inputs) {
@@ -537,6 +537,58 @@ for my $javascript (1, 0) {
 }
 
 
+# ----- another address
+
+for my $javascript (1, 0) {
+    my $kind = $javascript ? '' : ' without JavaScript';
+
+    in_browser("a typing error in the address$kind",
+               { javascript => $javascript }, sub
+    {
+        my ($browser) = @_;
+
+        my $wrong = sign_up($browser);
+        my $right = $wrong =~ s/\@/.typed\@/r;
+        my $summary = $browser->find('summary');
+
+        is $browser->text($summary), 'Wrong address?', 'it asks';
+        ok !$browser->button('Send the code there')
+           || $browser->find('details:not([open])'), 'and is closed';
+        $browser->click($summary);
+        shot($browser, 'desktop-change') if $javascript;
+
+        my $field = $browser->field('Email address');
+        is_deeply [$browser->described_by($field)],
+            ['Everything else stays as you entered it.'], 'what stays is told';
+        $browser->type($field, 'nobody');
+        $browser->press('Send the code there');
+
+        is $browser->path, '/resend-otp', 'no address';
+        $field = $browser->field('Email address');
+        is $browser->property($field, 'value'), 'nobody', 'stays in its field';
+        is join('|', $browser->described_by($field)),
+           'Error: Enter a valid email address.'
+           . '|Everything else stays as you entered it.', 'which says it';
+        focus_is($browser, 'address', 'which has the focus');
+        ok $browser->field('Code'), 'the first code may be entered all the same';
+        shot($browser, 'desktop-change-wrong') if $javascript;
+
+        $browser->clear($field);
+        $browser->type($field, $right);
+        $browser->press('Send the code there');
+
+        is $browser->path, '/verify-otp?resent=1', 'an address';
+        ok $browser->find('details:not([open])'), 'the question is closed';
+        no_problems($browser);
+
+        enter_code($browser, code_for($right, 10));
+        is $browser->path, '/pages/login.html', 'the code that came there works';
+        is is_active($right), '1 verified', 'the user has that address';
+        is is_active($wrong), undef, 'and not the other one';
+    });
+}
+
+
 # ----- attacks
 
 sub evil_page {
@@ -616,7 +668,7 @@ for my $javascript (1, 0) {
         is_deeply [map { $browser->attribute($_, 'src') }
                    $browser->find_all('script')], ['/pages/otpreg.js'],
                   'no script but ours is in the page';
-        is scalar $browser->find_all(':not(.trap) > input'), 4, 'and no field but ours';
+        is scalar $browser->find_all('main > form :not(.trap) > input'), 4, 'and no field but ours';
         no_problems($browser);
 
         # an address that is valid: the next page shows its first character
