@@ -200,6 +200,7 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     ngx_http_otpreg_attempt_t   *a;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
+    match = false;
     ctx = ngx_http_otpreg_get_ctx(r);
 
     outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, NULL);
