@@ -484,7 +484,36 @@ is sql('SELECT COUNT(*) FROM sms_sends') . (total('default') // ''), '0',
    'and nothing is counted';
 
 
-=== TEST 13: otpreg_sms_limit without a period
+=== TEST 13: attack 23, 36: a changed address counts as any other
+--- http_config eval
+main::limits('otpreg_sms_prefix_limit 1/h;otpreg_sms_countries +1 +44 !+4470;')
+--- config eval: $::Config
+--- flow
+my $res = register('+14295550100');
+is $res->{status}, 201, 'a sign-up';
+
+sub change { http('POST', '/resend-otp', cookie => $_[0]{cookie},
+                  json => { phone => $_[1] }) }
+my $changed = change($res, '+14295550101');
+is $changed->{status} . $changed->{json}{code}, '429sms_limit',
+   'to the next number of a prefix';
+like $changed->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'not in that hour';
+$changed = change($res, '+447012345678');
+is $changed->{json}{errors}[0]{code}, 'phone_country', 'to a premium number';
+
+my $mail = http('POST', '/register', json => { email => 'c@example.com',
+    channel => 'email', password => $::Password,
+    confirm_password => $::Password });
+is $mail->{status}, 201, 'a sign-up by mail';
+is change($mail, '+14295550102')->{status}, 429, 'to such a number';
+is asked('+1429555', 1), 1, 'the provider was asked for the first';
+is sms_to('+4470123', 0), 0, 'and not for the premium number';
+is metric('prefix') . metric('country'), '21', 'all are counted';
+like +(warnings())[0], qr/no SMS to \+1429555\*\*\* of/, 'and said';
+is verify($res, '+14295550100')->{status}, 200, 'the first code works';
+
+
+=== TEST 14: otpreg_sms_limit without a period
 --- http_config
 otpreg_sms_limit 200;
 --- config
@@ -494,7 +523,7 @@ otpreg_sms_limit 200;
 invalid parameter "200" in
 
 
-=== TEST 14: otpreg_sms_limit of nothing
+=== TEST 15: otpreg_sms_limit of nothing
 --- http_config
 otpreg_sms_limit 0/h;
 --- config
@@ -504,7 +533,7 @@ otpreg_sms_limit 0/h;
 invalid parameter "0/h" in
 
 
-=== TEST 15: otpreg_sms_limit for longer than is kept
+=== TEST 16: otpreg_sms_limit for longer than is kept
 --- http_config
 otpreg_sms_limit 10/h 20/3d;
 --- config
@@ -514,7 +543,7 @@ otpreg_sms_limit 10/h 20/3d;
 invalid parameter "20/3d" in
 
 
-=== TEST 16: otpreg_sms_limit twice
+=== TEST 17: otpreg_sms_limit twice
 --- http_config
 otpreg_sms_limit off;
 otpreg_sms_limit 1/h;
@@ -525,7 +554,7 @@ otpreg_sms_limit 1/h;
 "otpreg_sms_limit" directive is duplicate in
 
 
-=== TEST 17: otpreg_sms_prefix_limit with too many digits
+=== TEST 18: otpreg_sms_prefix_limit with too many digits
 --- http_config
 otpreg_sms_prefix_limit digits=16 20/h;
 --- config
@@ -535,7 +564,7 @@ otpreg_sms_prefix_limit digits=16 20/h;
 invalid parameter "digits=16" in
 
 
-=== TEST 18: otpreg_sms_prefix_limit without a limit
+=== TEST 19: otpreg_sms_prefix_limit without a limit
 --- http_config
 otpreg_sms_prefix_limit digits=7;
 --- config
@@ -545,7 +574,7 @@ otpreg_sms_prefix_limit digits=7;
 invalid parameter "digits=7" in
 
 
-=== TEST 19: otpreg_sms_prefix_limit off and on
+=== TEST 20: otpreg_sms_prefix_limit off and on
 --- http_config
 otpreg_sms_prefix_limit off 20/h;
 --- config
@@ -555,7 +584,7 @@ otpreg_sms_prefix_limit off 20/h;
 invalid parameter "off" in
 
 
-=== TEST 20: otpreg_sms_prefix_limit twice
+=== TEST 21: otpreg_sms_prefix_limit twice
 --- http_config
 otpreg_sms_prefix_limit off;
 otpreg_sms_prefix_limit off;
@@ -566,7 +595,7 @@ otpreg_sms_prefix_limit off;
 "otpreg_sms_prefix_limit" directive is duplicate in
 
 
-=== TEST 21: otpreg_sms_verified_share that is none
+=== TEST 22: otpreg_sms_verified_share that is none
 --- http_config
 otpreg_sms_verified_share 10;
 --- config
@@ -576,7 +605,7 @@ otpreg_sms_verified_share 10;
 invalid parameter "10" in
 
 
-=== TEST 22: otpreg_sms_verified_share of more than all
+=== TEST 23: otpreg_sms_verified_share of more than all
 --- http_config
 otpreg_sms_verified_share 101%;
 --- config
@@ -586,7 +615,7 @@ otpreg_sms_verified_share 101%;
 invalid parameter "101%" in
 
 
-=== TEST 23: otpreg_sms_verified_share of nothing
+=== TEST 24: otpreg_sms_verified_share of nothing
 --- http_config
 otpreg_sms_verified_share 10% of=0;
 --- config
@@ -596,7 +625,7 @@ otpreg_sms_verified_share 10% of=0;
 invalid parameter "of=0" in
 
 
-=== TEST 24: otpreg_sms_verified_share twice
+=== TEST 25: otpreg_sms_verified_share twice
 --- http_config
 otpreg_sms_verified_share off;
 otpreg_sms_verified_share off;
@@ -607,7 +636,7 @@ otpreg_sms_verified_share off;
 "otpreg_sms_verified_share" directive is duplicate in
 
 
-=== TEST 25: otpreg_sms_countries with an exclusion of nothing
+=== TEST 26: otpreg_sms_countries with an exclusion of nothing
 --- http_config
 otpreg_sms_countries +44 !;
 --- config
@@ -617,7 +646,7 @@ otpreg_sms_countries +44 !;
 invalid parameter "!" in
 
 
-=== TEST 26: otpreg_sms_limit for less than a minute
+=== TEST 27: otpreg_sms_limit for less than a minute
 --- http_config
 otpreg_sms_limit 100/h 10/30s;
 --- config
