@@ -203,6 +203,7 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     match = false;
     ctx = ngx_http_otpreg_get_ctx(r);
 
+    match = false;
     outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, NULL);
 
     if (outcome == OTPREG_OK) {
