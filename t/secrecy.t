@@ -106,10 +106,12 @@ sub bare {
     $raw =~ s/\b[au]\d{5,}(?:\@example\.com)?/sprintf "%d bytes", length $&/ge;
     $raw =~ s/\+4930\d+/sprintf "%d bytes", length $&/ge;
     $raw =~ s/\+4\*\*\*\d\d/masked/g;
-    $raw =~ s/^(Retry-After: )(?:35\d\d|3600)\r/$1an hour\r/m;
-    $raw =~ s/((?:expires|resend)_in(?:":|=\[))(?:59|60|5[89]\d|600)\b/$1all/g;
-    $raw =~ s/wait (?:59|60) seconds/wait all seconds/;
-    $raw =~ s/^(Retry-After: )(?:59|60)\r/$1a minute\r/m;
+    $raw =~ s/^(Retry-After: )(?:3[45]\d\d|3600)\r/$1an hour\r/m;
+    $raw =~ s/(expires_in(?:":|=\[))[3-6]\d\d\b/$1most/g;
+    $raw =~ s/(expires_minutes=\[)(?:[6-9]|10)\b/$1most/;
+    $raw =~ s/(resend_in(?:":|=\[))[2-6]\d\b/$1most/g;
+    $raw =~ s/wait [2-6]\d seconds/wait most seconds/;
+    $raw =~ s/^(Retry-After: )[2-6]\d\r/$1a minute\r/m;
 
     return $raw;
 }
