@@ -90,6 +90,12 @@
            "result=\"refused\"", "")                                          \
     metric(CHALLENGE_DOWN, "otpreg_challenges_total",                         \
            "result=\"unavailable\"", "")                                      \
+    metric(BREACH_CLEAN, "otpreg_breach_checks_total", "result=\"clean\"",     \
+           "Passwords that were looked up, or could not be.")                 \
+    metric(BREACH_FOUND, "otpreg_breach_checks_total",                        \
+           "result=\"breached\"", "")                                         \
+    metric(BREACH_DOWN, "otpreg_breach_checks_total",                         \
+           "result=\"unavailable\"", "")                                      \
     metric(DATABASE_DOWN, "otpreg_database_down_total", "",                   \
            "Jobs that found the database away, read-only or of another "      \
            "schema.")                                                         \

@@ -382,6 +382,13 @@ static ngx_command_t  ngx_http_otpreg_commands[] = {
       0,
       NULL },
 
+    { ngx_string("otpreg_password_breach_check"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_ask,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, breach),
+      NULL },
+
     { ngx_string("otpreg_cookie_secure"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -621,6 +628,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->form_min = NGX_CONF_UNSET_MSEC;
     olcf->challenge = NGX_CONF_UNSET_PTR;
     olcf->response_time = NGX_CONF_UNSET_MSEC;
+    olcf->breach = NGX_CONF_UNSET_PTR;
     olcf->cookie_secure = NGX_CONF_UNSET;
     olcf->csp = NGX_CONF_UNSET_PTR;
     olcf->languages = NGX_CONF_UNSET_PTR;
@@ -697,6 +705,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_init_msec_value(conf->form_min, 0);
     ngx_conf_merge_ptr_value(conf->challenge, prev->challenge, NULL);
     ngx_conf_merge_msec_value(conf->response_time, prev->response_time, 500);
+    ngx_conf_merge_ptr_value(conf->breach, prev->breach, NULL);
     ngx_conf_merge_value(conf->cookie_secure, prev->cookie_secure, 1);
     ngx_conf_merge_ptr_value(conf->languages, prev->languages, NULL);
     ngx_conf_merge_ptr_value(conf->smtp, prev->smtp, NULL);

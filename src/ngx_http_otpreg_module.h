@@ -175,6 +175,7 @@ typedef struct {
     time_t                      form_max;       /* seconds */
     ngx_shm_zone_t             *once;           /* forms that were used */
     ngx_http_otpreg_ask_conf_t *challenge;      /* NULL: none */
+    ngx_http_otpreg_ask_conf_t *breach;         /* NULL: none */
 
     ngx_msec_t                  response_time;  /* 0: at once */
     ngx_flag_t                  cookie_secure;

@@ -148,6 +148,11 @@ static const ngx_http_otpreg_answer_t
         ngx_string("The check that you are not a robot is not available right "
                    "now. Please try again in a few minutes.") },
 
+    [OTPREG_BREACH_DOWN] = {
+        503, ngx_string("password_unchecked"),
+        ngx_string("Your password could not be checked right now. Please try "
+                   "again in a few minutes.") },
+
     [OTPREG_ERROR] = {
         500, ngx_string("internal_error"),
         ngx_string("Something went wrong on our side. Please try again.") },
@@ -206,6 +211,11 @@ static const ngx_http_otpreg_answer_t
     [OTPREG_PASSWORD_COMMON] = {
         422, ngx_string("password_common"),
         ngx_string("This password is on a list of common passwords. Choose "
+                   "another one.") },
+
+    [OTPREG_PASSWORD_BREACHED] = {
+        422, ngx_string("password_breached"),
+        ngx_string("This password has appeared in a data breach. Choose "
                    "another one.") },
 
     [OTPREG_PASSWORD_PERSONAL] = {

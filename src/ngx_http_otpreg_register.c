@@ -14,6 +14,7 @@
 #include "otpreg_identity.h"
 
 #include "ngx_http_otpreg_bot.h"
+#include "ngx_http_otpreg_breach.h"
 #include "ngx_http_otpreg_challenge.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
@@ -51,6 +52,7 @@ typedef struct {
     otpreg_outcome_t            outcome;
     char                        error[OTPREG_DB_ERROR_SIZE];
     unsigned                    challenged:1;
+    unsigned                    looked_up:1;
 } ngx_http_otpreg_signup_t;
 
 
@@ -188,6 +190,17 @@ ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)
         s->challenged = 1;
 
         if (ngx_http_otpreg_challenge(r, ctx, ngx_http_otpreg_register_ask, s)
+            == NGX_AGAIN)
+        {
+            return;
+        }
+    }
+
+    if (ctx->outcome == OTPREG_OK && !s->looked_up) {
+        s->looked_up = 1;
+
+        if (ngx_http_otpreg_breach(r, ctx, &s->password,
+                                   ngx_http_otpreg_register_ask, s)
             == NGX_AGAIN)
         {
             return;

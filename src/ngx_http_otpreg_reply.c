@@ -404,6 +404,7 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
     case OTPREG_BUSY:
     case OTPREG_DATABASE_DOWN:
     case OTPREG_CHALLENGE_DOWN:
+    case OTPREG_BREACH_DOWN:
         seconds = NGX_HTTP_OTPREG_RETRY_AFTER;
         break;
 

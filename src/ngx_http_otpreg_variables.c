@@ -196,6 +196,9 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
     { ngx_string("otpreg_challenge_token"), ngx_http_otpreg_ask_variable,
       NGX_HTTP_OTPREG_ASK_CHALLENGE },
 
+    { ngx_string("otpreg_password_prefix"), ngx_http_otpreg_ask_variable,
+      NGX_HTTP_OTPREG_ASK_BREACH },
+
     /* in couriers and templates of messages */
 
     { ngx_string("otpreg_to"), ngx_http_otpreg_variable_message,

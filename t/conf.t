@@ -721,3 +721,44 @@ otpreg_challenge /c;
 --- must_die
 --- error_log
 "otpreg_challenge" directive is duplicate in
+
+
+=== TEST 66: otpreg_password_breach_check that is no URI
+--- http_config
+otpreg_password_breach_check https://x;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "https://x" in
+
+
+=== TEST 67: otpreg_password_breach_check with a condition
+--- http_config
+otpreg_password_breach_check /c when=always;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "when=always" in
+
+
+=== TEST 68: otpreg_password_breach_check with a wrong time
+--- http_config
+otpreg_password_breach_check /c timeout=10ms;
+--- config
+
+--- must_die
+--- error_log
+invalid parameter "timeout=10ms" in
+
+
+=== TEST 69: otpreg_password_breach_check twice
+--- http_config
+otpreg_password_breach_check /c;
+otpreg_password_breach_check off;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_password_breach_check" directive is duplicate in

@@ -47,6 +47,7 @@ typedef enum {
     OTPREG_BUSY,                    /* a queue is full */
     OTPREG_DATABASE_DOWN,           /* away, read-only, or wrong schema */
     OTPREG_CHALLENGE_DOWN,          /* nobody could check the solution */
+    OTPREG_BREACH_DOWN,             /* the password was not looked up */
     OTPREG_ERROR,                   /* no memory, a bug: see the log */
 
     /* one field */
@@ -64,6 +65,7 @@ typedef enum {
     OTPREG_PASSWORD_TOO_SHORT,
     OTPREG_PASSWORD_TOO_LONG,
     OTPREG_PASSWORD_COMMON,         /* on the blocklist */
+    OTPREG_PASSWORD_BREACHED,       /* on a list that was asked */
     OTPREG_PASSWORD_PERSONAL,       /* equals the name or the address */
     OTPREG_PASSWORD_CONTROL,        /* holds a control character */
     OTPREG_PASSWORD_MISMATCH,
