@@ -98,7 +98,8 @@ fuzz_opened(const otpreg_ticket_t *ticket)
     size_t           len;
     otpreg_ticket_t  again;
 
-    fuzz_check(ticket->otp.purpose == OTPREG_PURPOSE_SIGNUP);
+    fuzz_check(ticket->otp.purpose == OTPREG_PURPOSE_SIGNUP
+               || ticket->otp.purpose == OTPREG_PURPOSE_NONE);
     fuzz_check(ticket->otp.channel == OTPREG_CHANNEL_EMAIL
                || ticket->otp.channel == OTPREG_CHANNEL_SMS);
     fuzz_check(ticket->otp.digits >= OTPREG_CODE_DIGITS_MIN

@@ -33,7 +33,7 @@ our @EXPORT = qw(request mutate bytes shatter hidden show rnd pick $Password);
 
 our $Password = 'QzPwGeheim';
 
-our @Paths = qw(/register /both /verify-otp /resend-otp /pages/register.html
+our @Paths = qw(/register /both /guarded /guarded /challenge /verify-otp /resend-otp /pages/register.html
                 /pages/verify-otp.html /courier/mail /courier/open
                 /courier/console /mail/en/otp.txt /status /nothing / //register
                 /register/ /REGISTER /register%00 /../register /register?a=b
@@ -65,7 +65,10 @@ my %Values = (
     confirm_password => sub { $Password . pick(@Nasty, 'a' x rnd(300)) },
     channel => sub { pick(@Nasty, qw(email sms SMS eMail fax)) },
     otp => sub { pick(@Nasty, map { rnd(1e6) } 1 .. 20) },
-    website => sub { pick(@Nasty) },
+    homepage => sub { pick('', @Nasty) },
+    form_token => sub { pick(@Nasty, 'A' x 87, 'Ag' . 'A' x rnd(100)) },
+    challenge => sub { pick(@Nasty, 'good', 'x' x 9000) },
+    'cf-turnstile-response' => sub { pick(@Nasty, 'good') },
 );
 
 my @Headers = (
