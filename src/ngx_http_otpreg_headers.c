@@ -11,6 +11,8 @@
 
 #include <sodium.h>
 
+#include "otpreg_cookie.h"
+
 #include "ngx_http_otpreg_headers.h"
 
 
@@ -111,39 +113,32 @@ ngx_http_otpreg_add_security_headers(ngx_http_request_t *r,
 void
 ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    ngx_str_t  name, value;
+    ngx_uint_t        i;
+    const char       *name;
+    otpreg_str_t      value;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
 
-    if (ctx->conf->cookie_secure) {
-        ngx_str_set(&name, NGX_HTTP_OTPREG_COOKIE_SECURE);
+    name = ctx->conf->cookie_secure ? NGX_HTTP_OTPREG_COOKIE_SECURE
+                                    : NGX_HTTP_OTPREG_COOKIE_PLAIN;
 
-    } else {
-        ngx_str_set(&name, NGX_HTTP_OTPREG_COOKIE_PLAIN);
-    }
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
 
-#if (nginx_version >= 1023000)
+        for (i = 0; i < part->nelts; i++) {
 
-    if (ngx_http_parse_multi_header_lines(r, r->headers_in.cookie, &name,
-                                          &value)
-        == NULL)
-    {
-        return;
-    }
-
-#else
-
-    if (ngx_http_parse_multi_header_lines(&r->headers_in.cookies, &name,
-                                          &value)
-        == NGX_DECLINED)
-    {
-        return;
-    }
-
-#endif
-
-    if (otpreg_ticket_open(ctx->conf->keys, ngx_http_otpreg_str(&value),
-                           &ctx->ticket))
-    {
-        ctx->has_ticket = 1;
+            if (h[i].key.len == sizeof("Cookie") - 1
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "Cookie",
+                                   h[i].key.len)
+                   == 0
+                && otpreg_cookie_find(ngx_http_otpreg_str(&h[i].value), name,
+                                      &value))
+            {
+                ctx->has_ticket = otpreg_ticket_open(ctx->conf->keys, value,
+                                                     &ctx->ticket);
+                return;
+            }
+        }
     }
 }
 
