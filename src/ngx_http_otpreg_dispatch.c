@@ -329,7 +329,9 @@ ngx_http_otpreg_dispatch_claimed(void *data)
             service->release_at = ngx_time() + NGX_HTTP_OTPREG_RELEASE_TIME;
         }
 
-        if (poll->purge) {
+        /* where there may be more the next look goes on with it */
+
+        if (poll->purge && poll->purged < OTPREG_STORE_PURGE_MAX) {
             service->purge_at = ngx_time() + NGX_HTTP_OTPREG_PURGE_TIME;
         }
     }

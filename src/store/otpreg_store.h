@@ -276,9 +276,12 @@ otpreg_outcome_t otpreg_store_release(const otpreg_db_conf_t *conf,
 
 /*
  * Delete what is over: sign-ups that were not verified within a day of their
- * last code, and the OTPs and messages that expired two days ago.  A bounded
- * number of rows a call.
+ * last code, and the OTPs and messages that expired two days ago.  At most
+ * OTPREG_STORE_PURGE_MAX rows of each kind; when there were as many in *rows,
+ * there may be more.
  */
+#define OTPREG_STORE_PURGE_MAX  1000
+
 otpreg_outcome_t otpreg_store_purge(const otpreg_db_conf_t *conf,
     unsigned *rows, char *error);
 
