@@ -326,3 +326,38 @@ otpreg_response_time off;
 --- must_die
 --- error_log
 "otpreg_response_time" directive is duplicate in
+
+
+=== TEST 10: attack 14: a mailbox that refuses what is sent
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- user_files eval: $::Pages
+--- flow
+db_reset();
+own('owned@example.com');
+smtp_behave({ cmd => 'RCPT', reply => '550 5.1.1 no such user' });
+
+# the owner is told once a day, who waits for a code each time
+
+for my $time (qw(first second)) {
+    my %cookie = map { $_ => send_form('/register', json => form($_))->{cookie} }
+                 qw(owned@example.com frees@example.com);
+
+    my $look = sub { http('GET', '/verify-otp', cookie => $cookie{$_[0]},
+        headers => { Accept => 'application/json' })->{json}{code} };
+
+    is $look->($_), undef, "$_, the $time time: not at once"
+        for sort keys %cookie;
+    ok wait_until(sub { ($look->($_) // '') eq 'undeliverable' }, 15),
+       "$_, the $time time: the page says so"
+        for sort keys %cookie;
+
+    sql('UPDATE otps SET expires_at = NOW(6)');
+    is $look->($_), undef,
+       "$_, the $time time: nothing when the code has expired"
+        for sort keys %cookie;
+}
+
+smtp_behave();
+is sql("SELECT COUNT(*) FROM messages WHERE template = 'taken'"), 1,
+   'the owner was told once';

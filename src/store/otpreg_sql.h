@@ -261,10 +261,21 @@ X(OTPREG_SQL_GIVEN_UP,                                                        \
   "                    last_error = ?"                                        \
   " WHERE id = ? AND lease = ?")                                              \
                                                                               \
-/* otp_id: whether its newest message was given up */                         \
+/* otp_id: whether its newest message was given up; that of a decoy may be of \
+ * an earlier one, as the owner of an address is told once a day.  The time   \
+ * that it takes to be refused must not tell which of them it was. */         \
 X(OTPREG_SQL_DELIVERY,                                                        \
-  "SELECT failed_at IS NOT NULL FROM messages WHERE otp_id = ?"               \
-  " ORDER BY created_at DESC LIMIT 1")                                        \
+  "SELECT o.expires_at > NOW(6)"                                              \
+  "   AND o.sent_at <= NOW(6) - INTERVAL 5 SECOND"                            \
+  "   AND COALESCE((SELECT m.failed_at IS NOT NULL FROM messages m"           \
+  "                 WHERE m.otp_id = o.id"                                    \
+  "                 ORDER BY m.created_at DESC LIMIT 1),"                     \
+  "                (SELECT m.failed_at IS NOT NULL FROM messages m"           \
+  "                 WHERE m.address_key = o.address_key AND o.decoy"          \
+  "                   AND m.template = 'taken'"                               \
+  "                   AND m.created_at > NOW(6) - INTERVAL 1 DAY"             \
+  "                 ORDER BY m.created_at DESC LIMIT 1), 0)"                  \
+  " FROM otps o WHERE o.id = ?")                                              \
                                                                               \
 /* node prefix, as a LIKE pattern */                                          \
 X(OTPREG_SQL_LEASES,                                                          \

@@ -256,7 +256,8 @@ otpreg_outcome_t otpreg_store_finish(const otpreg_db_conf_t *conf,
 
 
 /*
- * Whether the newest message of an OTP was given up.
+ * Whether the newest message of an OTP was given up: told from 5 seconds after
+ * it was queued on, and while the code lives.
  *
  * failed [out] false when there is none, or it is still on its way
  */
