@@ -21,8 +21,8 @@
 /* messages that a worker sends at once, for each service */
 #define NGX_HTTP_OTPREG_IN_FLIGHT     32
 
-/* a worker that ends tries so often to mark what was sent, a second apart */
-#define NGX_HTTP_OTPREG_LAST_TRIES    30
+/* seconds that a worker that ends goes on trying to mark what was sent */
+#define NGX_HTTP_OTPREG_MARK_TIME     30
 
 #define NGX_HTTP_OTPREG_POLL_TIME     1000      /* ms, and up to a half more */
 #define NGX_HTTP_OTPREG_RELEASE_TIME  10        /* seconds */
@@ -460,8 +460,12 @@ ngx_http_otpreg_dispatch_finished(void *data)
 
     ngx_http_otpreg_dispatch_database(service, d->outcome, d->log);
 
+    if (ngx_exiting && d->mark_until == 0) {
+        d->mark_until = ngx_time() + NGX_HTTP_OTPREG_MARK_TIME;
+    }
+
     if (d->outcome != OTPREG_OK && d->fate == OTPREG_STORE_SENT
-        && (!ngx_exiting || d->last_tries++ < NGX_HTTP_OTPREG_LAST_TRIES))
+        && (!ngx_exiting || ngx_time() < d->mark_until))
     {
         /* it was sent: say so when the database is back */
 

@@ -53,7 +53,7 @@ struct ngx_http_otpreg_dispatch_s {
     otpreg_outcome_t                outcome;
     char                            log[OTPREG_DB_ERROR_SIZE];
     ngx_event_t                     retry;
-    ngx_uint_t                      last_tries;
+    time_t                          mark_until;
 };
 
 

@@ -274,7 +274,7 @@ sub unproved {
 sub owned_twice {
     my ($self) = @_;
     my %n;
-    $n{$_->{owner}}++ for grep { $_->{active} } values %{ $self->{user} };
+    $n{$_->{owner}}++ for grep { defined $_->{owner} } values %{ $self->{user} };
     return grep { $n{$_} > 1 } sort keys %n;
 }
 
@@ -337,6 +337,14 @@ sub causeless {
             $self->{repeated}{$cause}++ if $cause;
         }
 
+        # a worker that had the answer may have died before it could mark it
+
+        for (1 .. $self->killed_after(@without)) {
+            last if !@without;
+            shift @without;
+            $self->{repeated}{'killed before the mark'}++;
+        }
+
         $self->{extra} += $#accepted;
         next if @without < 2;
 
@@ -349,26 +357,36 @@ sub causeless {
     return @causeless;
 }
 
+# how many of those who said that they had sent it were killed soon after it
+
+sub killed_after {
+    my ($self, @accepted) = @_;
+    my %killed;
+
+    for my $accepted (@accepted) {
+        my $late = $accepted->{time} + 2 * $Near;
+        $killed{ $_->[1] } = 1
+            for grep { $_->[0] > $accepted->{time} - 1 && $_->[0] < $late }
+                @{ $self->{kills} };
+    }
+
+    return 0 if !@accepted;
+    return scalar grep { $killed{$_} }
+                  @{ $self->{said}{ $accepted[0]{id} }{sent} // [] };
+}
+
 # why nobody may have known that a message was accepted
 
 sub cause {
     my ($self, $accepted) = @_;
-    my ($id, $proxy, $time, $peer) = @$accepted{qw(id proxy time peer)};
+    my ($proxy, $time, $peer) = @$accepted{qw(proxy time peer)};
 
     return 'no answer' if !$accepted->{answered};
 
     # the stand-in found the connection reset when it had read the message
     return 'cut off' if !$peer;
 
-    # the worker had the answer, but could not mark it any more
-
-    my %killed = map { $_->[1] => 1 }
-                 grep { $_->[0] > $time - 1 && $_->[0] < $time + 2 * $Near }
-                 @{ $self->{kills} };
-    return 'killed before the mark'
-        if grep { $killed{$_} } @{ $self->{said}{$id}{sent} // [] };
-
-    # else the connection must have ended before anything else happened on it
+    # the connection must have ended before anything else happened on it
 
     my ($next) = grep { $_->{time} > $time }
                  @{ $self->{by_peer}{$proxy}{$peer} };
