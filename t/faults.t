@@ -97,10 +97,10 @@ sub sign_up {
 }
 
 
-subtest 'attack 32: the connection is lost after the COMMIT' => sub {
-    for my $node (@nodes) {
-        $proxy{database}->sever_after("\3COMMIT");
-        is sign_up($node), '', 'a sign-up';
+subtest 'attack 32: the connection is lost before or after a COMMIT' => sub {
+    for my $when (qw(sever_before sever_after)) {
+        $proxy{database}->$when("\3COMMIT");
+        is sign_up($nodes[$n % 2]), '', "$when: a sign-up";
         is sql("SELECT COUNT(*) FROM users WHERE username = 'q$n'"), 1,
            'is there once';
         is mail_count("q$n\@example.com"), 1, 'and so is its mail';

@@ -29,6 +29,7 @@ package OtpReg::Proxy;
 # all($kind)              every connection that is open meets this fault now
 # sever_after($text)      the next time that a client sends this, it arrives,
 #                         and the connection is reset before the answer
+# sever_before($text)     the same, but it never arrives
 # events()                what happened, each { time, conn, port, what, by }:
 #                         what is a kind of fault, "eof" (the first end, by
 #                         client or server) or "end"; port is the proxy's own
@@ -91,7 +92,8 @@ sub port { $_[0]{port} }
 
 sub faults      { my $self = shift; $self->command('faults', @_) }
 sub all         { my $self = shift; $self->command('all', @_) }
-sub sever_after { my $self = shift; $self->command('sever', @_) }
+sub sever_after { my $self = shift; $self->command('after', @_) }
+sub sever_before { my $self = shift; $self->command('before', @_) }
 
 # waits until the proxy has read it
 
@@ -189,7 +191,7 @@ sub read_commands {
             $self->break($_, $rest) for values %{ $self->{conns} };
 
         } else {
-            $self->{sever} = $rest;
+            @$self{qw(when sever)} = ($command, $rest);
         }
 
         open my $count, '>>', "$self->{log}.commands" or die "$!\n";
@@ -255,12 +257,16 @@ sub forward {
         && index($data, $self->{sever}) >= 0)
     {
         delete $self->{sever};
-        $other->{out} .= $data;
-        $self->flush($conn, $other);
         $self->note($conn, 'sever');
 
-        # the server answers, so it is done
-        IO::Select->new($other->{sock})->can_read(5);
+        if ($self->{when} eq 'after') {
+            $other->{out} .= $data;
+            $self->flush($conn, $other);
+
+            # the server answers, so it is done
+            IO::Select->new($other->{sock})->can_read(5);
+        }
+
         return $self->close_conn($conn, 'fault', 1);
     }
 
