@@ -18,6 +18,17 @@
  */
 
 
+/* all directives: ngx_http_otpreg_directives.c */
+extern ngx_command_t  ngx_http_otpreg_commands[];
+
+/* what holds without them: ngx_http_otpreg_defaults.c */
+void *ngx_http_otpreg_create_main_conf(ngx_conf_t *cf);
+char *ngx_http_otpreg_init_main_conf(ngx_conf_t *cf, void *conf);
+void *ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+
+
 /* a handler of ours: cmd->offset is its role */
 char *ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

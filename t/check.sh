@@ -45,7 +45,7 @@ grep -LE 'SPDX-License-Identifier: BSD-2-Clause' $sources \
     | check 'files without a licence line'
 
 directives=$(sed -n 's/^ *{ ngx_string("\(otpreg_[a-z_]*\)"),$/\1/p' \
-    src/ngx_http_otpreg_module.c)
+    src/ngx_http_otpreg_directives.c)
 variables=$(sed -n 's/^ *{ ngx_string("\(otpreg_[a-z_]*\)"),.*/$\1/p' \
     src/ngx_http_otpreg_variables.c)
 for name in $directives $variables; do
