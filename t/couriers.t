@@ -507,7 +507,7 @@ sub logged {
 sub failure {
     my ($what, $fate, $error, $answer, %opt) = @_;
 
-    subtest "$what: $fate" => sub {
+    subtest "attack 34: $what: $fate" => sub {
         for my $p (@providers) {
             my ($first) = map { ref $answer eq 'CODE' ? $answer->() : $answer }
                           $p;
@@ -635,8 +635,11 @@ failure('401 wrong key', 'given up', $answered->('denied'),
 failure('403', 'given up', 'the courier answered 403', { status => 403 });
 failure('302 elsewhere', 'given up', 'the courier answered 302',
         { status => 302, headers => { Location => '/elsewhere' } });
+failure('307 to a private address', 'given up', 'the courier answered 307',
+        { status => 307, headers => {
+            Location => "http://127.0.0.1:$stand_in/elsewhere" } });
 is scalar(grep { $_->{path} =~ /elsewhere/ } provider_requests()), 0,
-   'a redirect is not followed';
+   'attack 34: a redirect is not followed';
 failure('408', 'tried again', 'the courier answered 408', { status => 408 });
 failure('429', 'tried again', $answered->('limit'), sub { $_->{limit} });
 failure('429 Retry-After', 'tried again', $answered->('limit'),
@@ -665,7 +668,8 @@ subtest 'huge answers' => sub {
             { status => 200, headers => { 'X-Long' => 'x' x 65536 } });
 
     my ($after) = $nginx->rss;
-    cmp_ok $after - $before, '<', 8000, 'do not stay in memory'
+    cmp_ok $after - $before, '<', 8000,
+           'attack 34: do not stay in memory'
         if !$ENV{ASAN_OPTIONS} && !$ENV{TEST_NGINX_USE_VALGRIND};
 };
 
@@ -698,7 +702,7 @@ my @smtp = map { { name => $_ } } sort keys %smtp_host;
 sub smtp_case {
     my ($what, $fate, $rule, %opt) = @_;
 
-    subtest "SMTP, $what: $fate" => sub {
+    subtest "attack 34: SMTP, $what: $fate" => sub {
         smtp_behave($rule || ());
         my @messages = map { signup($_) } @smtp;
 

@@ -45,7 +45,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: attack 5, 22: five an hour, ten a day
+=== TEST 1: attack 5: five an hour, ten a day
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- flow
@@ -187,7 +187,34 @@ is sql("SELECT COUNT(*) FROM users WHERE email_owner = '$to'"), 1,
    'for one user';
 
 
-=== TEST 9: limits that make no sense
+=== TEST 9: attack 5: many flows for one address: 25 guesses, not one more
+--- http_config eval: "$::Http otpreg_resend_delay 0;"
+--- config eval: $::Config
+--- flow
+my $to = 'guessed@example.com';
+my (@cookies, %n);
+for my $res (http_many([map { ['POST', '/register', timeout => 60,
+                               json => form($to)] } 1 .. 12]))
+{
+    $n{$res->{status}}++;
+    push @cookies, $res->{cookie} if $res->{cookie};
+}
+is_deeply \%n, { 201 => 5, 429 => 7 }, 'five flows of twelve';
+is http('POST', '/resend-otp', cookie => $_, json => {})->{status}, 429,
+   'none has a second code' for @cookies;
+
+my $guess = 0;
+my @res = http_many([map { my $cookie = $_; map {
+    ['POST', '/verify-otp', timeout => 60, cookie => $cookie,
+     json => { otp => sprintf '%06d', $guess++ }]
+} 1 .. 9 } @cookies]);
+my $right = grep { $_->{status} == 200 } @res;
+is $right, 0, 'no guess was right' if !$right;      # one in 40,000 runs is
+is sql("SELECT SUM(attempts) FROM otps WHERE address = '$to'"), 25,
+   '25 guesses' if !$right;
+
+
+=== TEST 10: limits that make no sense
 --- http_config
 otpreg_address_limit 5/w;
 --- config
@@ -196,7 +223,7 @@ otpreg_address_limit 5/w;
 invalid parameter "5/w" in
 
 
-=== TEST 10: none at all
+=== TEST 11: none at all
 --- http_config
 otpreg_address_limit 0/h;
 --- config
@@ -205,7 +232,7 @@ otpreg_address_limit 0/h;
 invalid parameter "0/h" in
 
 
-=== TEST 11: longer than is kept
+=== TEST 12: longer than is kept
 --- http_config
 otpreg_address_limit 5/3d;
 --- config

@@ -135,7 +135,7 @@ is_deeply $res->{json}, { next => '/verify-otp', channel => 'email',
 ok $res->{cookie}, 'a cookie';
 
 
-=== TEST 6: all errors at once, each beside its field; what was typed is kept
+=== TEST 6: attack 19: all errors at once, each beside its field; what was typed is kept
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- user_files eval: $::Page
@@ -223,7 +223,7 @@ is codes(json(username => 'tAKEN'))->{username}, 'username_taken',
    'now it is taken';
 
 
-=== TEST 11: addresses
+=== TEST 11: attack 17, 18: addresses
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- flow
@@ -246,7 +246,7 @@ for (['a@b.example' => undef], ["x\@b\x{fc}cher.example" => undef],
 ok wait_mail('x@xn--bcher-kva.example'), 'an IDN is sent to its A-labels';
 
 
-=== TEST 12: passwords are counted in code points after NFC
+=== TEST 12: attack 28: passwords are counted in code points after NFC
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- flow
@@ -264,7 +264,7 @@ for ([15, 'ä' x 15, undef], [14, 'ä' x 14, 'password_too_short'],
 }
 
 
-=== TEST 13: the blocklist, and the words of the form itself
+=== TEST 13: attack 29: the blocklist, and the words of the form itself
 --- http_config eval
 "$::Http
 otpreg_password_blocklist $::Blocklist;"
@@ -295,7 +295,7 @@ is json(password => "Gr\x{fc}\x{df}e aus Aachen",
    'but not by their normal form';
 
 
-=== TEST 15: bodies that cannot be read
+=== TEST 15: attack 27: bodies that cannot be read
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- flow
@@ -324,7 +324,7 @@ is sql('SELECT COUNT(*) FROM users WHERE username IN ("a", "b")') <= 1, 1,
    'nothing of it was written';
 
 
-=== TEST 16: chunked bodies, too
+=== TEST 16: attack 27: chunked bodies, too
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- flow
@@ -344,7 +344,7 @@ unlike error_log_text(), qr/buffered to a temporary file/,
        'no form got into a temporary file';
 
 
-=== TEST 17: posts of other sites are refused
+=== TEST 17: attack 21: posts of other sites are refused
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- user_files eval: $::Page

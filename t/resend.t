@@ -127,7 +127,7 @@ is sql("SELECT COUNT(*) FROM users WHERE email = '$signup->{to}'
         AND is_active = 1"), 1, 'for the same user';
 
 
-=== TEST 5: a new code after the last attempt
+=== TEST 5: attack 4: a new code after the last attempt
 --- http_config eval
 "$::Http
 otpreg_code_attempts 1;"

@@ -139,21 +139,21 @@ is scalar(grep { /^\d{10}$/ } @codes), 3, 'three codes were sent';
 
 my ($worker) = $nginx->workers;
 wait_until(sub { !in_memory($worker, @passwords, @codes) }, 10, 0.5);
-is_deeply [in_memory($worker, @passwords)], [], 'no password in memory';
-is_deeply [in_memory($worker, @codes)], [], 'no code in memory';
+is_deeply [in_memory($worker, @passwords)], [], 'attack 30: no password in memory';
+is_deeply [in_memory($worker, @codes)], [], 'attack 30: no code in memory';
 ok scalar(in_memory($worker, 'noreply@example.com')),
    'what is no secret is found: the search works';
 
 my $log = $nginx->error_log;
 like $log, qr/\[debug\]/, 'the log is at debug level';
 is_deeply [grep { index($log, $_) >= 0 } @passwords, @codes], [],
-          'no password and no code in the error log';
+          'attack 30: no password and no code in the error log';
 
 my $dump = join "\n", map { join '|', map { $_ // 'NULL' } @$_ }
            map { sql("SELECT * FROM $_") } qw(users otps messages);
 like $dump, qr/u1\@example\.com/, 'the database has the users';
 is_deeply [grep { index($dump, $_) >= 0 } @passwords, @codes], [],
-          'and no password and no code';
+          'attack 30: and no password and no code';
 
 my $key = slurp($ENV{TEST_NGINX_KEY_FILE});
 $key =~ s/^\S+ //;

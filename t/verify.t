@@ -123,7 +123,7 @@ is_deeply $res->{json}, { next => '/login' }, 'what comes next';
 is active($signup), 1, 'active';
 
 
-=== TEST 5: wrong codes are counted, and the page says so
+=== TEST 5: attack 1: wrong codes are counted, and the page says so
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- user_files eval: $::Page
@@ -314,7 +314,7 @@ is try_code($signup, code($signup))->{json}{next},
    'https://id.example.com/in?from=localhost', 'to the login page';
 
 
-=== TEST 14: attack 12, 21: posts of other sites are refused and not counted
+=== TEST 14: attack 21: posts of other sites are refused and not counted
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- user_files eval: $::Page

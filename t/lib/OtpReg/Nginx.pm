@@ -29,6 +29,7 @@ package OtpReg::Nginx;
 #     http_config, main_config   as in Test::Nginx; main_config has the thread
 #                                pools unless it is given
 #     workers     number of worker processes (1)
+#     connections worker_connections (512)
 #     port        (a free one); $TEST_NGINX_SERVER_PORT is this one too
 #     log_level   (debug)
 #     modules     modules to load instead of TEST_NGINX_LOAD_MODULES
@@ -77,7 +78,7 @@ sub start {
     state $serial = 0;
 
     my $self = bless { workers => 1, log_level => 'debug', location => 1,
-                       must_start => 1, config => $config, %opt,
+                       must_start => 1, connections => 512, config => $config, %opt,
                        serial => ++$serial }, $class;
 
     $self->{port} //= free_port();
@@ -158,7 +159,7 @@ env LD_PRELOAD;
 $load
 $main
 events {
-    worker_connections 512;
+    worker_connections $self->{connections};
 }
 
 http {
