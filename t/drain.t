@@ -59,9 +59,9 @@ END
 
 sub queue {
     my ($channel, $n, $base) = @_;
-    sql("INSERT INTO otps (id, purpose, channel, address, address_key,
-             key_name, digits, created_at, sent_at, expires_at)
-         SELECT UNHEX(LPAD(HEX($base + seq), 32, '0')), 1, $channel,
+    sql("INSERT INTO otps (id, purpose, user_id, channel, address,
+             address_key, key_name, digits, created_at, sent_at, expires_at)
+         SELECT UNHEX(LPAD(HEX($base + seq), 32, '0')), 1, 0, $channel,
              CONCAT('q', seq), CONCAT('q', seq), 'k1', 6, NOW(6), NOW(6),
              NOW(6) + INTERVAL 10 MINUTE FROM seq_1_to_$n;
          INSERT INTO messages (id, site, otp_id, template, channel, address,
