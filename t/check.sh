@@ -20,8 +20,8 @@ check()
 }
 
 sources=$(ls src/*.[ch] src/*/*.[ch])
-texts="$sources Makefile config $(ls t/*.t t/*.sh t/unit/*.[ch] t/fuzz/*.[ch] \
-    t/lib/*.pm t/lib/*/*.pm)"
+texts="$sources Makefile config $(ls t/*.t t/*.pl t/*.sh t/unit/*.[ch] \
+    t/fuzz/*.[ch] t/lib/*.[ch] t/lib/*.pm t/lib/*/*.pm)"
 
 awk 'length > 80 { print FILENAME ":" FNR ": " length " columns" }' $sources \
     | check 'lines over 80 columns'
@@ -75,6 +75,12 @@ grep -rnP --include="*.html" '<!--# *echo [^>]*encoding="none"' conf-examples \
 grep -rnE --include="*.html" --exclude-dir=challenge \
     "='|https?://[^ \"]*\.(js|css)" conf-examples \
     | check 'single quotes round an attribute, or third parties'
+
+for n in {1..38}; do
+    grep -qE "attack ([0-9]+, )*$n(, [0-9]+)*: " t/*.t t/unit/*_test.c \
+        || echo "attack $n"
+done | check 'attacks without a test of that name'
+t/attacks.pl -c 2>&1 | check 'lines that t/attacks.pl does not find once'
 
 [ $wrong = 0 ] && echo 'check: all is well'
 exit $wrong
