@@ -11,20 +11,21 @@
 #include "otpreg_store_flow.h"
 
 
-typedef struct {
-    const otpreg_store_resend_t    *in;
-    otpreg_store_resent_t          *out;
-    bool                            written;    /* a COMMIT was tried */
-    otpreg_outcome_t                outcome;
-} otpreg_store_resend_work_t;
-
-
 typedef enum {
     OTPREG_STORE_RESEND_SAME,       /* the same code again */
     OTPREG_STORE_RESEND_NEW,        /* a new one, to the same address */
     OTPREG_STORE_RESEND_OTHER,      /* one to the user's other address */
     OTPREG_STORE_RESEND_CHANGED     /* one to an address that was changed */
 } otpreg_store_resend_way_t;
+
+
+typedef struct {
+    const otpreg_store_resend_t    *in;
+    otpreg_store_resent_t          *out;
+    bool                            written;    /* a COMMIT was tried */
+    otpreg_store_resend_way_t       way;        /* of it */
+    otpreg_outcome_t                outcome;
+} otpreg_store_resend_work_t;
 
 
 static otpreg_db_rc_t otpreg_store_resend_work(otpreg_db_t *db, void *data,
@@ -63,6 +64,7 @@ otpreg_store_resend(const otpreg_db_conf_t *conf,
     work.in = in;
     work.out = out;
     work.written = false;
+    work.way = OTPREG_STORE_RESEND_SAME;
     work.outcome = OTPREG_ERROR;
 
     outcome = otpreg_store_run(conf, otpreg_store_resend_work, &work, error);
@@ -137,6 +139,7 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     work->written = true;
+    work->way = way;
 
     return otpreg_db_commit(db);
 }
@@ -154,10 +157,10 @@ otpreg_store_resend_committed(otpreg_db_t *db,
 {
     otpreg_db_param_t  id;
 
-    *committed = memcmp(flow->otp.id, work->in->new_id, OTPREG_ID_LEN) == 0;
+    if (work->way != OTPREG_STORE_RESEND_SAME) {
+        id = otpreg_store_id(work->in->new_id);
 
-    if (*committed) {
-        return OTPREG_DB_OK;
+        return otpreg_store_exists(db, OTPREG_SQL_OTP_EXISTS, &id, committed);
     }
 
     if (flow->hopeless) {

@@ -2191,6 +2191,7 @@ typedef enum {
     STORE_TEST_RENEW,
     STORE_TEST_RESEND_DECOY,
     STORE_TEST_CHANGE,
+    STORE_TEST_CHANGE_DECOY,
     STORE_TEST_FIRST,
     STORE_TEST_SECOND,
     STORE_TEST_LAST,
@@ -2205,8 +2206,8 @@ static const char *const  store_test_ops[] = {
     "sign-up", "decoy", "taken name", "wrong code", "right code", "used code",
     "address of another", "name of another", "resend too soon", "resend",
     "resend without a delay", "resend with a new code", "resend of a decoy",
-    "another address", "first of two", "code for the second", "second of two",
-    "claim", "sent", "later"
+    "another address", "another address for a decoy", "first of two",
+    "code for the second", "second of two", "claim", "sent", "later"
 };
 
 
@@ -2247,7 +2248,7 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
     in.outbox.lease = "node-1-1";
 
     if (op == STORE_TEST_DECOY || op == STORE_TEST_RESEND_DECOY
-        || op == STORE_TEST_BURN_ADDRESS)
+        || op == STORE_TEST_CHANGE_DECOY || op == STORE_TEST_BURN_ADDRESS)
     {
         store_test_user("bob", "ann@example.com", other);
 
@@ -2295,6 +2296,7 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
         break;
 
     case STORE_TEST_CHANGE:
+    case STORE_TEST_CHANGE_DECOY:
         store_test_to(&resend.to, OTPREG_CHANNEL_EMAIL, "bob@example.com");
         break;
 
@@ -2451,6 +2453,14 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
                 " (SELECT COUNT(*) FROM messages) = 2";
         break;
 
+    case STORE_TEST_CHANGE_DECOY:
+        table = "otps o JOIN messages ON o.id = otp_id JOIN users u ON"
+                " u.id = o.user_id AND u.email = o.address WHERE changes = 1"
+                " AND NOT decoy AND template = 'otp' AND"
+                " (SELECT COUNT(*) FROM otps) = 3 AND"
+                " (SELECT COUNT(*) FROM messages) = 3";
+        break;
+
     case STORE_TEST_SECOND:
         table = "otps o JOIN messages m ON o.id = otp_id WHERE m.channel = 2"
                 " AND o.channel = 2 AND o.address = '+4420' AND"
@@ -2490,7 +2500,7 @@ store_test_broken(const otpreg_db_conf_t *conf, store_proxy_t *proxy,
 
     if ((op == STORE_TEST_RESEND || op == STORE_TEST_RENEW
          || op == STORE_TEST_RESEND_NOW || op == STORE_TEST_CHANGE
-         || op == STORE_TEST_SECOND)
+         || op == STORE_TEST_CHANGE_DECOY || op == STORE_TEST_SECOND)
         && (!resent.queued.send
             || store_test_rows("messages WHERE lease = 'node-1-2'") != 1
             || memcmp(resent.queued.message.otp.id, resent.otp.id,
