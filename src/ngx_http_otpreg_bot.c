@@ -12,7 +12,6 @@
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_metric.h"
-#include "ngx_http_otpreg_once.h"
 #include "ngx_http_otpreg_reply.h"
 
 
@@ -28,7 +27,7 @@
 
 static void ngx_http_otpreg_bot_token(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *field,
-    otpreg_store_signup_t *in);
+    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold);
 static ngx_uint_t ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, int64_t now,
     const otpreg_store_signup_t *in);
@@ -152,11 +151,12 @@ ngx_http_otpreg_bot_fields(ngx_http_otpreg_loc_conf_t *olcf,
 
 void
 ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
-    otpreg_form_field_t *fields, otpreg_store_signup_t *in)
+    otpreg_form_field_t *fields, otpreg_store_signup_t *in,
+    ngx_http_otpreg_once_hold_t *hold)
 {
     if (ctx->conf->form_min != 0) {
         ngx_http_otpreg_bot_token(r, ctx, &fields[NGX_HTTP_OTPREG_BOT_TOKEN],
-                                  in);
+                                  in, hold);
     }
 
     if (ctx->outcome == OTPREG_OK && !ctx->robot
@@ -175,7 +175,8 @@ ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
 static void
 ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
-    otpreg_form_field_t *field, otpreg_store_signup_t *in)
+    otpreg_form_field_t *field, otpreg_store_signup_t *in,
+    ngx_http_otpreg_once_hold_t *hold)
 {
     int64_t              now;
     uint8_t              sender[OTPREG_FORM_SENDER_LEN];
@@ -229,7 +230,7 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     switch (ngx_http_otpreg_once_use(ctx->conf->once, &form,
                                      form.shown_at / 1000
                                      + ctx->conf->form_max + 1,
-                                     sender, ctx->first_id))
+                                     sender, ctx->first_id, hold))
     {
 
     case NGX_BUSY:
@@ -268,7 +269,8 @@ ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
     ngx_memzero(nobody, sizeof(nobody));
 
     if (ngx_http_otpreg_once_use(ctx->conf->once, form,
-                                 ngx_time() + ctx->conf->form_max, nobody, id)
+                                 ngx_time() + ctx->conf->form_max, nobody, id,
+                                 NULL)
         == NGX_OK)
     {
         ctx->shown_at = now - (int64_t) ctx->conf->form_min;

@@ -13,6 +13,7 @@
 #include "otpreg_store.h"
 
 #include "ngx_http_otpreg_module.h"
+#include "ngx_http_otpreg_once.h"
 
 
 /*
@@ -37,12 +38,13 @@ void ngx_http_otpreg_bot_fields(ngx_http_otpreg_loc_conf_t *olcf,
  * Look at a form whose other fields were checked.
  *
  * in       [in, out]  otp.id, channel and address are set; in->dry is
+ * hold     [out]      the form, to be given back when there is no sign-up
  *
  * ctx->outcome may become OTPREG_FORM_EXPIRED.
  */
 void ngx_http_otpreg_bot_check(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *fields,
-    otpreg_store_signup_t *in);
+    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold);
 
 /* Change the ticket of a sign-up, ctx->ticket, if it is a robot's. */
 void ngx_http_otpreg_bot_ticket(ngx_http_otpreg_ctx_t *ctx);

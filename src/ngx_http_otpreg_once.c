@@ -96,7 +96,7 @@ ngx_http_otpreg_once_init(ngx_shm_zone_t *zone, void *data)
 ngx_int_t
 ngx_http_otpreg_once_use(ngx_shm_zone_t *zone, const otpreg_form_token_t *form,
     time_t expires, const uint8_t sender[OTPREG_FORM_SENDER_LEN],
-    uint8_t otp_id[OTPREG_ID_LEN])
+    uint8_t otp_id[OTPREG_ID_LEN], ngx_http_otpreg_once_hold_t *hold)
 {
     uint64_t                       id;
     ngx_int_t                      rc;
@@ -132,7 +132,47 @@ ngx_http_otpreg_once_use(ngx_shm_zone_t *zone, const otpreg_form_token_t *form,
 
     ngx_shmtx_unlock(&pool->mutex);
 
+    if (rc == NGX_OK && hold != NULL) {
+        hold->zone = zone;
+        hold->form = id;
+        ngx_memcpy(hold->otp_id, otp_id, OTPREG_ID_LEN);
+    }
+
     return rc;
+}
+
+
+void
+ngx_http_otpreg_once_give_back(ngx_http_otpreg_once_hold_t *hold)
+{
+    ngx_slab_pool_t               *pool;
+    ngx_http_otpreg_once_t        *once;
+    ngx_http_otpreg_once_table_t  *table;
+
+    if (hold->zone == NULL) {
+        return;
+    }
+
+    pool = (ngx_slab_pool_t *) hold->zone->shm.addr;
+    table = hold->zone->data;
+
+    ngx_shmtx_lock(&pool->mutex);
+
+    once = ngx_http_otpreg_once_find(
+                                table->rows[(hold->form >> 1) % table->nrows],
+                                hold->form);
+
+    /* it may have been forgotten since, and used once more */
+
+    if (once->form == hold->form
+        && ngx_memcmp(once->otp_id, hold->otp_id, OTPREG_ID_LEN) == 0)
+    {
+        ngx_memzero(once, sizeof(ngx_http_otpreg_once_t));
+    }
+
+    ngx_shmtx_unlock(&pool->mutex);
+
+    hold->zone = NULL;
 }
 
 

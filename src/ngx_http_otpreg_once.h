@@ -24,6 +24,15 @@
 ngx_shm_zone_t *ngx_http_otpreg_once_zone(ngx_conf_t *cf);
 
 
+/* a form that a request has used */
+
+typedef struct {
+    ngx_shm_zone_t             *zone;           /* NULL: there is none */
+    uint64_t                    form;
+    uint8_t                     otp_id[OTPREG_ID_LEN];
+} ngx_http_otpreg_once_hold_t;
+
+
 /*
  * Use a form.
  *
@@ -32,6 +41,8 @@ ngx_shm_zone_t *ngx_http_otpreg_once_zone(ngx_conf_t *cf);
  * sender   [in]       who sent it
  * otp_id   [in, out]  of the sign-up that it makes; when the same sender has
  *                     used the form before, of the sign-up that it made then
+ * hold     [out]      at the first use what to give back when no sign-up came
+ *                     of it; NULL: that will not be
  *
  * NGX_OK at the first use, NGX_BUSY when the sender used it before,
  * NGX_DECLINED when somebody else did.
@@ -39,7 +50,10 @@ ngx_shm_zone_t *ngx_http_otpreg_once_zone(ngx_conf_t *cf);
 ngx_int_t ngx_http_otpreg_once_use(ngx_shm_zone_t *zone,
     const otpreg_form_token_t *form, time_t expires,
     const uint8_t sender[OTPREG_FORM_SENDER_LEN],
-    uint8_t otp_id[OTPREG_ID_LEN]);
+    uint8_t otp_id[OTPREG_ID_LEN], ngx_http_otpreg_once_hold_t *hold);
+
+/* As if it were not used; also when nothing is held. */
+void ngx_http_otpreg_once_give_back(ngx_http_otpreg_once_hold_t *hold);
 
 
 #endif /* _NGX_HTTP_OTPREG_ONCE_H_INCLUDED_ */

@@ -51,6 +51,7 @@ typedef struct {
     otpreg_store_queued_t       out;
     otpreg_outcome_t            outcome;
     char                        error[OTPREG_DB_ERROR_SIZE];
+    ngx_http_otpreg_once_hold_t form;
     unsigned                    challenged:1;
     unsigned                    looked_up:1;
 } ngx_http_otpreg_signup_t;
@@ -80,7 +81,7 @@ static void ngx_http_otpreg_register_settle(void *data);
 static void ngx_http_otpreg_register_stored(ngx_http_request_t *r,
     void *data);
 static void ngx_http_otpreg_register_finish(ngx_http_request_t *r,
-    otpreg_outcome_t outcome);
+    ngx_http_otpreg_signup_t *s, otpreg_outcome_t outcome);
 
 
 ngx_int_t
@@ -156,7 +157,7 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
     ngx_http_otpreg_wipe_form(r);
 
     if (rc != NGX_OK) {
-        ngx_http_otpreg_register_finish(r, OTPREG_ERROR);
+        ngx_http_otpreg_register_finish(r, s, OTPREG_ERROR);
         return;
     }
 
@@ -165,7 +166,7 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
     limited = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_REGISTER, NULL);
 
     if (limited != OTPREG_OK) {
-        ngx_http_otpreg_register_finish(r, limited);
+        ngx_http_otpreg_register_finish(r, s, limited);
         return;
     }
 
@@ -208,7 +209,7 @@ ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)
     }
 
     if (ctx->outcome != OTPREG_OK) {
-        ngx_http_otpreg_register_finish(r, ctx->outcome);
+        ngx_http_otpreg_register_finish(r, s, ctx->outcome);
         return;
     }
 
@@ -221,8 +222,8 @@ ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)
     rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_HASH, &job);
 
     if (rc != NGX_OK) {
-        ngx_http_otpreg_register_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
-                                                            : OTPREG_ERROR);
+        ngx_http_otpreg_register_finish(r, s, (rc == NGX_BUSY) ? OTPREG_BUSY
+                                                               : OTPREG_ERROR);
     }
 }
 
@@ -273,7 +274,8 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
         }
     }
 
-    ngx_http_otpreg_bot_check(r, ctx, &fields[NGX_HTTP_OTPREG_BOT], &s->in);
+    ngx_http_otpreg_bot_check(r, ctx, &fields[NGX_HTTP_OTPREG_BOT], &s->in,
+                              &s->form);
 
     return NGX_OK;
 }
@@ -391,7 +393,11 @@ ngx_http_otpreg_register_signup(ngx_http_request_t *r)
 static void
 ngx_http_otpreg_register_wipe(void *data)
 {
-    sodium_memzero(data, sizeof(ngx_http_otpreg_signup_t));
+    ngx_http_otpreg_signup_t *s = data;
+
+    ngx_http_otpreg_once_give_back(&s->form);
+
+    sodium_memzero(s, sizeof(ngx_http_otpreg_signup_t));
 }
 
 
@@ -422,7 +428,7 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     if (s->outcome != OTPREG_OK) {
         ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
                       "otpreg: no memory to hash a password");
-        ngx_http_otpreg_register_finish(r, OTPREG_BUSY);
+        ngx_http_otpreg_register_finish(r, s, OTPREG_BUSY);
         return;
     }
 
@@ -455,8 +461,8 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     if (rc != NGX_OK) {
         ngx_http_otpreg_dispatch_unused(s->service, otp->channel,
                                         &s->in.outbox);
-        ngx_http_otpreg_register_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
-                                                            : OTPREG_ERROR);
+        ngx_http_otpreg_register_finish(r, s, (rc == NGX_BUSY) ? OTPREG_BUSY
+                                                               : OTPREG_ERROR);
     }
 }
 
@@ -495,6 +501,15 @@ ngx_http_otpreg_register_settle(void *data)
     ngx_http_otpreg_signup_t *s = data;
 
     ngx_http_otpreg_dispatch_database(s->service, s->outcome, s->error);
+
+    /* who was refused may send the same form again: it is still there */
+
+    if (s->outcome == OTPREG_OK) {
+        s->form.zone = NULL;
+
+    } else {
+        ngx_http_otpreg_once_give_back(&s->form);
+    }
 
     if (s->outcome == OTPREG_OK && !s->in.dry) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_SIGNUPS, 1);
@@ -538,9 +553,13 @@ ngx_http_otpreg_register_stored(ngx_http_request_t *r, void *data)
 
 static void
 ngx_http_otpreg_register_finish(ngx_http_request_t *r,
-    otpreg_outcome_t outcome)
+    ngx_http_otpreg_signup_t *s, otpreg_outcome_t outcome)
 {
     ngx_http_otpreg_ctx_t  *ctx;
+
+    if (s != NULL) {
+        ngx_http_otpreg_once_give_back(&s->form);
+    }
 
     ctx = ngx_http_otpreg_get_ctx(r);
     ctx->outcome = outcome;

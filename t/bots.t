@@ -352,3 +352,47 @@ is $res->{status}, 422, 'the same old form a second time';
 is http('POST', '/register', form => { %$fields,
         form_token => token_of($res) })->{status}, 303, 'as if accepted';
 is rows(), $rows, 'attack 38: an old form does not make others old';
+
+
+=== TEST 12: the same form again after it was refused
+--- http_config eval: $::Http
+--- config eval
+"$::Config$::Status
+otpreg_form_time 1ms;
+location = /limited {
+    otpreg_client_limit register=1/1h;
+    otpreg_register /pages/register.html;
+}
+location = /down {
+    otpreg_database host=127.0.0.1 port=1 user=x password=x name=x;
+    otpreg_site down;
+    otpreg_register /pages/register.html;
+}"
+--- user_files eval: $::Page
+--- flow
+is http('POST', '/limited', form => fields(form_token => token()))->{status},
+   303, 'the only one for an hour';
+my $owner = fields();
+my $cookie = http('POST', '/register', json => $owner)->{cookie};
+is http('POST', '/verify-otp', json => { otp => code_for($owner->{email}) },
+        cookie => $cookie)->{status}, 200, 'a name is taken';
+
+for (['/limited', 429], ['/down', 503],
+     ['/register', 422, username => $owner->{username}])
+{
+    my ($uri, $status, %more) = @$_;
+    my $fields = fields(form_token => token());
+    my $rows = rows();
+    is http('POST', $uri, form => { %$fields, %more })->{status}, $status,
+       "$uri: refused";
+    is rows(), $rows, "$uri: nothing is stored";
+    is http('POST', '/register', form => $fields)->{status}, 303,
+       "$uri: who goes back and sends the same form signs up";
+    ok wait_mail($fields->{email}), "$uri: and gets a code";
+    $rows = rows();
+    is http('POST', '/register', form => $fields)->{status}, 303,
+       "$uri: a second click";
+    is rows(), $rows, "$uri: attack 38: the form is used now";
+}
+
+is metric('otpreg_robots_total{reason="reused"}'), 0, 'nobody was a robot';
