@@ -161,12 +161,8 @@ my %Attack = (
             'sodium_memzero(ctx->form.data, ctx->form.len);', '']],
     31 => ['reload', 'older keys open',
            ['src/core/otpreg_keys.c',
-            "    for (i = 0; i < keys->n; i++) {\n\n"
-            . '        if (strcmp(keys->key[i].name, name) == 0) {'
-            . "\n            return",
-            "    for (i = 0; i < 1; i++) {\n\n"
-            . '        if (strcmp(keys->key[i].name, name) == 0) {'
-            . "\n            return"]],
+            'return &keys->key[i];',
+            'return i == 0 ? &keys->key[0] : NULL;']],
     32 => ['faults', 'the look after a lost connection',
            ['src/store/otpreg_store_signup.c', "    if (lost) {\n",
             "    if (0) {\n"]],
