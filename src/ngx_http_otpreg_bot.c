@@ -48,7 +48,8 @@ ngx_http_otpreg_set_honeypot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     static const char *const  others[] = {
         "username", "email", "phone", "password", "confirm_password",
-        "channel", "form_token", "otp"
+        "channel", "form_token", "otp", "challenge", "cf-turnstile-response",
+        "h-captcha-response", "g-recaptcha-response"
     };
 
     if (olcf->honeypot.data != NULL) {
@@ -367,6 +368,7 @@ ngx_http_otpreg_bot_resent(ngx_http_otpreg_ctx_t *ctx,
 
     if (changed || out->expires_in == 0) {
         out->expires_in = ctx->conf->code_lifetime;
+        ctx->lifetime = ctx->conf->code_lifetime;
     }
 
     return OTPREG_OK;

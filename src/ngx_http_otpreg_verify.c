@@ -203,7 +203,6 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     match = false;
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    match = false;
     outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, NULL);
 
     if (outcome == OTPREG_OK) {
@@ -251,6 +250,7 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
                         (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS)
                         ? OTPREG_CHANNEL_EMAIL : OTPREG_CHANNEL_SMS, NULL);
         if (a->next == NULL) {
+            ngx_http_otpreg_limit_give_back(&a->hold);
             ngx_http_otpreg_verify_finish(r, OTPREG_ERROR);
             return;
         }

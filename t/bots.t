@@ -396,3 +396,21 @@ for (['/limited', 429], ['/down', 503],
 }
 
 is metric('otpreg_robots_total{reason="reused"}'), 0, 'nobody was a robot';
+
+
+=== TEST 13: a robot that changes its address has all the time again, too
+--- http_config eval: $::Http
+--- config eval
+"$::Config
+location = /short {
+    otpreg_code_lifetime 90s;
+    otpreg_register /pages/register.html;
+}"
+--- user_files eval: $::Page
+--- flow
+my @left = map {
+    my $cookie = http('POST', '/short', json => fields(%$_))->{cookie};
+    http('POST', '/resend-otp', cookie => $cookie,
+         json => { email => fields()->{email} })->{json}{expires_in};
+} {}, { homepage => 'x' };
+is_deeply \@left, [600, 600], 'attack 38: as a person has';

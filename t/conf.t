@@ -762,3 +762,13 @@ otpreg_password_breach_check off;
 --- must_die
 --- error_log
 "otpreg_password_breach_check" directive is duplicate in
+
+
+=== TEST 70: otpreg_honeypot with the name of a challenge's field
+--- http_config
+otpreg_honeypot h-captcha-response;
+--- config
+
+--- must_die
+--- error_log
+"otpreg_honeypot" directive is the name of another field in
