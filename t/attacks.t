@@ -189,14 +189,14 @@ SKIP: {
 
         my @flows = map { signup(via => $via) } 1 .. 3;
         my @codes = map { code($_) } @flows;
-        is otp($flows[0], 'expires_at BETWEEN NOW(6) + INTERVAL 590 SECOND
+        is otp($flows[0], 'expires_at BETWEEN NOW(6) + INTERVAL 500 SECOND
                            AND NOW(6) + INTERVAL 600 SECOND'), 1,
            'ten minutes by the database';
         sql("UPDATE otps SET expires_at = NOW(6) - INTERVAL 1 SECOND
              WHERE address = '$flows[0]{to}'");
         sql("UPDATE otps SET expires_at = NOW(6) WHERE address =
              '$flows[1]{to}'");
-        sql("UPDATE otps SET expires_at = NOW(6) + INTERVAL 30 SECOND
+        sql("UPDATE otps SET expires_at = NOW(6) + INTERVAL 90 SECOND
              WHERE address = '$flows[2]{to}'");
 
         my @res = map { $post->('/verify-otp', $flows[$_],
