@@ -263,7 +263,7 @@ static void
 ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
     otpreg_form_field_t *field, otpreg_store_signup_t *in)
 {
-    ngx_uint_t         chosen, address;
+    ngx_uint_t         chosen, address, other;
     otpreg_channel_t   channel;
 
     chosen = 1;
@@ -313,6 +313,13 @@ ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
 
     /* nothing to send to: said where it can be mended */
 
+    other = (address == NGX_HTTP_OTPREG_EMAIL) ? NGX_HTTP_OTPREG_PHONE
+                                               : NGX_HTTP_OTPREG_EMAIL;
+
+    if (!chosen && ctx->fields[other] != OTPREG_OK) {
+        return;
+    }
+
     if (ctx->conf->identifiers[address] == NGX_HTTP_OTPREG_ABSENT) {
 
         if (chosen) {
@@ -320,12 +327,7 @@ ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
             return;
         }
 
-        address = (address == NGX_HTTP_OTPREG_EMAIL) ? NGX_HTTP_OTPREG_PHONE
-                                                     : NGX_HTTP_OTPREG_EMAIL;
-
-        if (ctx->fields[address] != OTPREG_OK) {
-            return;
-        }
+        address = other;
     }
 
     ctx->fields[address] = OTPREG_REQUIRED;

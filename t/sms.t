@@ -143,6 +143,8 @@ is register(@both, phone => '')->{json}{channel}, 'email',
    'without a number it is mail';
 is_deeply codes(register(@both, email => '', phone => '')),
           { email => 'required' }, 'one of them there must be';
+is_deeply codes(register(@both, email => '', phone => '030')),
+          { phone => 'phone_invalid' }, 'a wrong number is not called missing';
 is_deeply codes(register(@both, phone => '', channel => 'sms')),
           { phone => 'required' }, 'the chosen one';
 
