@@ -282,6 +282,11 @@ like $Register, qr/<input id="channel-email"[^>]*checked/,
      'where the code goes to, unless something else is chosen';
 unlike rendered('pages/register.html', %Any), qr/checked/,
        'nothing is chosen when neither must be given';
+unlike rendered('pages/register.html', %Any, channel => 'email'), qr/checked/,
+       'nor is the default';
+like rendered('pages/register.html', %Any, channel => 'email',
+              phone => '%2B44'), qr/<input id="channel-sms"[^>]*checked/,
+     'the number is, if it alone was given';
 unlike rendered('pages/register.html', field_phone => 'required'),
        qr/name="(?:channel|email|username)"/, 'nothing but a phone number';
 unlike rendered('pages/register.html'), qr/name="(?:channel|phone)"/,
