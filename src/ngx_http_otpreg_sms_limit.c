@@ -75,7 +75,7 @@ static ngx_http_otpreg_sms_refusals_t
 
     [OTPREG_STORE_SMS_COUNTRY] = {
         NGX_HTTP_OTPREG_METRIC_SMS_REFUSED_COUNTRY,
-        "it is not of \"otpreg_sms_countries\"", 0, 0 }
+        "\"otpreg_sms_countries\" excludes it", 0, 0 }
 };
 
 

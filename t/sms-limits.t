@@ -412,7 +412,7 @@ is rows($_), '0 0 0 0', 'nothing is written' for '+447012345678', '+882';
 is sms_to($_, 0), 0, 'nothing is sent' for '+447012345678', '+882';
 is metric('country'), 2, 'both are counted';
 is scalar(warnings()), 1, 'one is said';
-like +(warnings())[0], qr/no SMS to \+4470123\*\*\* of site "default": it is not of "otpreg_sms_countries"/,
+like +(warnings())[0], qr/no SMS to \+4470123\*\*\* of site "default": "otpreg_sms_countries" excludes it/,
      'without the number in full';
 
 
