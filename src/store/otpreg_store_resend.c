@@ -209,7 +209,9 @@ otpreg_store_resend_decide(const otpreg_store_resend_t *in,
 
     delay_us = (int64_t) in->delay * 1000000;
 
-    if (flow->since_us < delay_us) {
+    /* another one may have been sent since this statement began */
+
+    if (delay_us > 0 && flow->since_us < delay_us) {
         *retry_after = (delay_us - flow->since_us + 999999) / 1000000;
         return OTPREG_RESEND_TOO_SOON;
     }
