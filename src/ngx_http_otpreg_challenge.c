@@ -271,15 +271,9 @@ ngx_int_t
 ngx_http_otpreg_challenge_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_http_otpreg_ctx_t       *ctx;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
-    ctx = ngx_http_otpreg_get_ctx(r);
-
-    /* a page is in another location than the handler that shows it */
-
-    olcf = ctx ? ctx->conf
-               : ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+    olcf = ngx_http_otpreg_page_conf(r);
 
     v->valid = 1;
     v->no_cacheable = 0;

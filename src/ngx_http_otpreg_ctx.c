@@ -77,6 +77,19 @@ ngx_http_otpreg_make_ctx(ngx_http_request_t *r)
 }
 
 
+ngx_http_otpreg_loc_conf_t *
+ngx_http_otpreg_page_conf(ngx_http_request_t *r)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    return (ctx != NULL && ctx->conf != NULL)
+           ? ctx->conf
+           : ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+}
+
+
 static void
 ngx_http_otpreg_ctx_cleanup(void *data)
 {

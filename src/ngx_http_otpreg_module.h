@@ -273,6 +273,9 @@ ngx_http_otpreg_ctx_t *ngx_http_otpreg_get_ctx(ngx_http_request_t *r);
 /* The same, made when there is none; NULL when there is no memory. */
 ngx_http_otpreg_ctx_t *ngx_http_otpreg_make_ctx(ngx_http_request_t *r);
 
+/* For a variable: a page is in another location than the handler it is of. */
+ngx_http_otpreg_loc_conf_t *ngx_http_otpreg_page_conf(ngx_http_request_t *r);
+
 /* The thread pool of that kind; it is known after configuration. */
 ngx_thread_pool_t *ngx_http_otpreg_pool(ngx_http_request_t *r,
     ngx_http_otpreg_pool_e kind);

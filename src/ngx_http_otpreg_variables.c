@@ -422,7 +422,6 @@ ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
 {
     ngx_int_t                    rc;
     ngx_str_t                    value;
-    ngx_http_otpreg_ctx_t       *ctx;
     ngx_http_complex_value_t    *uri;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
@@ -432,12 +431,7 @@ ngx_http_otpreg_variable_conf(ngx_http_request_t *r,
         ngx_string("required")
     };
 
-    ctx = ngx_http_otpreg_get_ctx(r);
-
-    /* a page is in another location than the handler that shows it */
-
-    olcf = ctx ? ctx->conf
-               : ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+    olcf = ngx_http_otpreg_page_conf(r);
 
     switch (data) {
 
@@ -599,9 +593,7 @@ ngx_http_otpreg_variable_lang(ngx_http_request_t *r,
         return ngx_http_otpreg_variable_set(v, &value);
     }
 
-    olcf = (ctx != NULL && ctx->conf != NULL)
-           ? ctx->conf
-           : ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+    olcf = ngx_http_otpreg_page_conf(r);
 
     ngx_http_otpreg_language_accepted(r->main, olcf, &value);
 

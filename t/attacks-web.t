@@ -10,85 +10,19 @@ use warnings;
 
 use lib 't/lib';
 use OtpReg;
+use OtpReg::SignUp;
 use JSON::PP ();
 use Test::Nginx::Socket 'no_plan';
 
 our $Http = OtpReg::default_http_config()
             . "otpreg_password_hash memory=7m operations=5;\nssi on;\n";
 our $Config = OtpReg::default_config();
-our $Password = 'correct horse battery staple';
 our $Evil = 'the password of an attacker';
 our $Page = ">>> pages/register.html\n"
     . qq{[<!--# echo var="otpreg_error_code" default="" -->]\n}
     . ">>> pages/verify.html\n"
     . qq{[<!--# echo var="otpreg_error_code" default="" -->]}
     . qq{ <!--# echo var="otpreg_error" encoding="entity" default="" -->\n};
-
-sub form {
-    my (%more) = @_;
-    state $n = 0;
-    $n++;
-    my $password = $more{password} // $Password;
-    return { username => "u$n", email => "u$n\@example.com",
-             password => $password, confirm_password => $password, %more };
-}
-
-# a sign-up; its address is { to }, its cookie { cookie }, its user { name }
-
-sub signup {
-    my (%more) = @_;
-    my $via = delete $more{via} // sub { http(@_) };
-    my $form = form(%more);
-    my $res = $via->('POST', '/register', json => $form);
-    $res->{status} == 201 or die "no sign-up: $res->{raw}";
-    return { to => $form->{email}, name => $form->{username},
-             cookie => $res->{cookie} };
-}
-
-sub code { code_for($_[0]{to}, 10, $_[1]) // die "no code for $_[0]{to}" }
-
-sub wrong { sprintf '%06d', ($_[0] + 1 + ($_[1] // 0)) % 1000000 }
-
-sub try_code {
-    my ($signup, $code) = @_;
-    return http('POST', '/verify-otp', cookie => $signup->{cookie},
-                json => { otp => $code });
-}
-
-sub resend { http('POST', '/resend-otp', cookie => $_[0]{cookie}, json => {}) }
-
-# as if the newest message were older than the delay of a resend
-
-sub later {
-    sql("UPDATE otps SET created_at = created_at - INTERVAL 61 SECOND,
-         sent_at = sent_at - INTERVAL 61 SECOND
-         WHERE address = '$_[0]{to}'");
-}
-
-# a column of the user, or of the newest OTP, of a sign-up
-
-sub user {
-    return scalar sql("SELECT $_[1] FROM users
-                       WHERE username = '$_[0]{name}'");
-}
-
-sub otp {
-    return scalar sql("SELECT $_[1] FROM otps WHERE user_id =
-                       (SELECT id FROM users WHERE username = '$_[0]{name}')
-                       ORDER BY id DESC LIMIT 1");
-}
-
-# the names of all that are active with an address
-
-sub active {
-    return map { $_->[0] } sql("SELECT username FROM users
-                                WHERE email_key = '$_[0]' AND is_active = 1");
-}
-
-sub counts {
-    return join ' ', map { "$_ " . sql("SELECT COUNT(*) FROM $_") }
-                     qw(users otps messages sends);
-}
 
 worker_connections(1024);
 no_shuffle();
