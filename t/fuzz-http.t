@@ -96,7 +96,15 @@ my $protocol = qr/^(?:400|405|408|411|413|414|417|431|494|501|505)$/;
 sub check {
     my ($r, $res) = @_;
     my $h = $res->{headers};
-    $count{$res->{status}}++;
+
+    # what is left of a request that was torn may be one of HTTP/0.9, which
+    # nginx answers without a header
+
+    return $count{'HTTP/0.9'}++
+        if ($res->{error} // '') =~ m{^cut off: <html>.*</html>\s*$}s
+           && $res->{error} =~ m{<hr><center>nginx/};
+
+    $count{$res->{status} // 0}++;
 
     return found("not HTTP: $res->{error}") if $res->{error};
     found("status $res->{status}: $res->{body}")
