@@ -157,7 +157,8 @@ test: packages-test
 	@$(MAKE) --no-print-directory build build/nginx-asan
 	@$(MAKE) --no-print-directory CC=clang module
 	@$(MAKE) --no-print-directory check unit unit-asan fuzz-replay \
-	    unit-smtp unit-store
+	    unit-smtp
+	@$(MAKE) --no-print-directory -j2 unit-store
 	@$(MAKE) --no-print-directory flows
 	@$(MAKE) --no-print-directory asan valgrind
 
