@@ -53,6 +53,10 @@ static void ngx_http_otpreg_verify_look(void *data);
 static void ngx_http_otpreg_verify_settle_look(void *data);
 static void ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data);
 static void ngx_http_otpreg_verify_form(ngx_http_request_t *r);
+static otpreg_outcome_t ngx_http_otpreg_verify_post(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, bool match);
+static ngx_http_otpreg_attempt_t *ngx_http_otpreg_verify_make(
+    ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx, bool match);
 static otpreg_outcome_t ngx_http_otpreg_verify_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, bool *match);
 static void ngx_http_otpreg_verify_store(void *data);
@@ -192,13 +196,9 @@ ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data)
 static void
 ngx_http_otpreg_verify_form(ngx_http_request_t *r)
 {
-    bool                         match;
-    ngx_int_t                    rc;
-    otpreg_outcome_t             outcome;
-    ngx_http_otpreg_job_t        job;
-    ngx_http_otpreg_ctx_t       *ctx;
-    ngx_http_otpreg_attempt_t   *a;
-    ngx_http_otpreg_loc_conf_t  *olcf;
+    bool                    match;
+    otpreg_outcome_t        outcome;
+    ngx_http_otpreg_ctx_t  *ctx;
 
     match = false;
     ctx = ngx_http_otpreg_get_ctx(r);
@@ -211,15 +211,30 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
 
     ngx_http_otpreg_wipe_form(r);
 
-    if (outcome != OTPREG_OK) {
-        ngx_http_otpreg_verify_finish(r, outcome);
-        return;
+    if (outcome == OTPREG_OK) {
+        outcome = ngx_http_otpreg_verify_post(r, ctx, match);
     }
 
-    a = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_attempt_t));
+    if (outcome != OTPREG_OK) {
+        ngx_http_otpreg_verify_finish(r, outcome);
+    }
+}
+
+
+/* OTPREG_OK: on its way to the database */
+
+static otpreg_outcome_t
+ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    bool match)
+{
+    ngx_int_t                   rc;
+    otpreg_outcome_t            outcome;
+    ngx_http_otpreg_job_t       job;
+    ngx_http_otpreg_attempt_t  *a;
+
+    a = ngx_http_otpreg_verify_make(r, ctx, match);
     if (a == NULL) {
-        ngx_http_otpreg_verify_finish(r, OTPREG_ERROR);
-        return;
+        return OTPREG_ERROR;
     }
 
     /*
@@ -229,9 +244,42 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
 
     outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_WRONG, &a->hold);
 
-    if (outcome != OTPREG_OK) {
-        ngx_http_otpreg_verify_finish(r, outcome);
-        return;
+    if (outcome == OTPREG_OK) {
+        job.work = ngx_http_otpreg_verify_store;
+        job.settle = ngx_http_otpreg_verify_settle;
+        job.resume = ngx_http_otpreg_verify_stored;
+        job.data = a;
+
+        rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE,
+                                       &job);
+        if (rc == NGX_OK) {
+            return OTPREG_OK;
+        }
+
+        outcome = (rc == NGX_BUSY) ? OTPREG_BUSY : OTPREG_ERROR;
+    }
+
+    ngx_http_otpreg_limit_give_back(&a->hold);
+
+    if (a->next != NULL) {
+        ngx_http_otpreg_again_unused(a->next);
+    }
+
+    return outcome;
+}
+
+
+static ngx_http_otpreg_attempt_t *
+ngx_http_otpreg_verify_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    bool match)
+{
+    otpreg_channel_t             other;
+    ngx_http_otpreg_attempt_t   *a;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    a = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_attempt_t));
+    if (a == NULL) {
+        return NULL;
     }
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
@@ -245,34 +293,16 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     ngx_memcpy(a->in.id, ctx->ticket.otp.id, OTPREG_ID_LEN);
     randombytes_buf(a->in.attempt, OTPREG_ID_LEN);
 
-    if (olcf->verify_all) {
-        a->next = ngx_http_otpreg_again_make(r, ctx,
-                        (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS)
-                        ? OTPREG_CHANNEL_EMAIL : OTPREG_CHANNEL_SMS, NULL);
-        if (a->next == NULL) {
-            ngx_http_otpreg_limit_give_back(&a->hold);
-            ngx_http_otpreg_verify_finish(r, OTPREG_ERROR);
-            return;
-        }
+    if (!olcf->verify_all) {
+        return a;
     }
 
-    job.work = ngx_http_otpreg_verify_store;
-    job.settle = ngx_http_otpreg_verify_settle;
-    job.resume = ngx_http_otpreg_verify_stored;
-    job.data = a;
+    other = (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS)
+            ? OTPREG_CHANNEL_EMAIL : OTPREG_CHANNEL_SMS;
 
-    rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job);
+    a->next = ngx_http_otpreg_again_make(r, ctx, other, NULL);
 
-    if (rc != NGX_OK) {
-        ngx_http_otpreg_limit_give_back(&a->hold);
-
-        if (a->next != NULL) {
-            ngx_http_otpreg_again_unused(a->next);
-        }
-
-        ngx_http_otpreg_verify_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
-                                                          : OTPREG_ERROR);
-    }
+    return a->next ? a : NULL;
 }
 
 
