@@ -103,10 +103,11 @@ sub ld_preload {
 
 # A TCP port of 127.0.0.1 that is ours until we exit: below the range the
 # kernel takes for outgoing connections, and locked against other .t processes
-# of this checkout.
+# of this checkout; where several checkouts are tested at once, OTPREG_PORTS
+# names a directory that they share for these locks.
 
 sub free_port {
-    my $dir = base_dir() . '/ports';
+    my $dir = $ENV{OTPREG_PORTS} // base_dir() . '/ports';
     make_path($dir);
 
     for (1 .. 1000) {
