@@ -122,6 +122,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->verify_uri = NGX_CONF_UNSET_PTR;
     olcf->resend_uri = NGX_CONF_UNSET_PTR;
     olcf->login_uri = NGX_CONF_UNSET_PTR;
+    olcf->site_name = NGX_CONF_UNSET_PTR;
     olcf->database = NGX_CONF_UNSET_PTR;
     olcf->keys = NGX_CONF_UNSET_PTR;
     olcf->channel = NGX_CONF_UNSET_UINT;
@@ -174,6 +175,8 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                        prev->resend_uri, "/resend-otp")
         || ngx_http_otpreg_merge_value(cf, &conf->login_uri,
                                        prev->login_uri, "/login")
+        || ngx_http_otpreg_merge_value(cf, &conf->site_name,
+                                       prev->site_name, "")
         || ngx_http_otpreg_merge_value(cf, &conf->csp, prev->csp,
                                        NGX_HTTP_OTPREG_CSP))
     {

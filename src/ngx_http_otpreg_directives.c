@@ -108,6 +108,13 @@ ngx_command_t  ngx_http_otpreg_commands[] = {
       offsetof(ngx_http_otpreg_loc_conf_t, login_uri),
       NULL },
 
+    { ngx_string("otpreg_site_name"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, site_name),
+      NULL },
+
     { ngx_string("otpreg_database"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_otpreg_set_database,

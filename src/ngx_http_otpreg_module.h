@@ -137,6 +137,7 @@ typedef struct {
     ngx_http_complex_value_t   *verify_uri;
     ngx_http_complex_value_t   *resend_uri;
     ngx_http_complex_value_t   *login_uri;
+    ngx_http_complex_value_t   *site_name;      /* for people, or empty */
 
     otpreg_db_conf_t           *database;
     otpreg_keys_t              *keys;

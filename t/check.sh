@@ -65,6 +65,10 @@ sed -n 's/^.*"\(otpreg_[a-z_]*_total\)".*$/\1/p' src/ngx_http_otpreg_metric.[ch]
     grep -q "^| \`$metric\`" README.md || echo "$metric"
 done | check 'metrics that README.md lacks'
 
+sed -n '/^## Synopsis/,/^## Req/{/^```nginx/,/^```$/p}' README.md \
+    | sed '1d;$d' | diff - conf-examples/nginx.conf \
+    | check 'the synopsis of README.md is not conf-examples/nginx.conf'
+
 diff <(tail -n +4 sql/schema.sql) <(cat sql/migrations/*.sql) \
     | check 'sql/schema.sql is not its head and sql/migrations/*'
 
