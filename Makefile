@@ -15,7 +15,14 @@ WARNINGS = -Wall -Wextra -Werror -Wpointer-arith -Wno-unused-parameter
 SOURCES = config $(wildcard src/*.[ch] src/*/*.[ch])
 
 # configure writes into its tree: a copy for each tree, compiler and use
-TREE = build/nginx/$(subst /,_,$(abspath $(NGX_SRC)))-$(notdir $(CC))
+space = $(subst ,, )
+as_name = $(subst $(space),_,$(subst /,_,$(1)))
+TREE = build/nginx/$(call as_name,$(abspath $(NGX_SRC))-$(notdir $(CC)))
+ADD = dynamic-module
+
+# for one make at a time: two on one tree would spoil it
+LOCKED = mkdir -p build/nginx && flock $(1).lock \
+	$(MAKE) --no-print-directory TREE=$(1)
 
 .PHONY: all build nginx check test flows asan valgrind faults demo clean help
 
@@ -52,9 +59,9 @@ PACKAGES_TEST = perl libtest-base-perl libtest-longstring-perl \
 
 # nginx is started by its package's postinst unless a policy forbids it
 define install
-	@missing=$$(for p in $(1); do \
-	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null \
-	    | grep -q 'ok installed' || echo $$p; done); \
+	@missing=$$(printf '%s\n' $(sort $(1)) | grep -vxF "$$(dpkg-query -W \
+	    -f '$${db:Status-Status} $${Package}\n' $(1) 2>/dev/null \
+	    | sed -n 's/^installed //p')"); \
 	if [ -n "$$missing" ]; then \
 	    if [ "$$(id -u)" != 0 ]; then \
 	        echo "missing Debian packages:" $$missing >&2; \
@@ -85,17 +92,21 @@ build: build/$(MODULE).so
 
 # the module alone, by any compiler, and not installed into build/
 .PHONY: module
-module: $(TREE)/objs/$(MODULE).so
+module:
+	@$(call LOCKED,$(TREE)) $(TREE)/objs/$(MODULE).so
 
 build/$(MODULE).so: FORCE | packages-build
-	@$(MAKE) --no-print-directory $(TREE)/objs/$(MODULE).so
+	@$(call LOCKED,$(TREE)) $(TREE)/objs/$(MODULE).so
 	@cmp -s $(TREE)/objs/$(MODULE).so $@ \
 	    || install -m 755 $(TREE)/objs/$(MODULE).so $@
 
 nginx: build/nginx-static
 
 build/nginx-static: FORCE | packages-build
-	@$(MAKE) --no-print-directory TREE=$(TREE)-static $(TREE)-static/objs/nginx
+	@test -f "$(NGX_SRC)/src/core/nginx.c" || { \
+	    echo "$(NGX_SRC) has no source files of nginx: set NGX_SRC to a" \
+	        "tree that has them" >&2; exit 1; }
+	@$(call LOCKED,$(TREE)-static) ADD=module $(TREE)-static/objs/nginx
 	install -m 755 $(TREE)-static/objs/nginx $@
 
 .PHONY: FORCE
@@ -109,27 +120,47 @@ $(TREE)/objs/nginx: $(TREE)/objs/Makefile $(SOURCES)
 	@echo "building $@"; $(MAKE) -s -C $(TREE) -f objs/Makefile binary
 	@touch $@
 
-# a new file needs a new configure, an edited one does not
-$(TREE)/objs/Makefile: config build/sources
-	@test -d $(NGX_SRC)/src/core || { \
+# New are a new file and other flags, an edited file is not.  The link to here
+# is for configure, which splits the path of a module at spaces.
+$(TREE)/objs/Makefile: config build/sources $(TREE).flags
+	@test -d "$(NGX_SRC)/src/core" || { \
 	    echo "$(NGX_SRC) is no source tree of nginx: install Debian's" \
 	        "nginx-dev, or set NGX_SRC" >&2; exit 1; }
 	@echo "configuring $(TREE)"; rm -rf $(TREE)
-	@mkdir -p $(dir $(TREE))
-	@cp -aL $(NGX_SRC) $(TREE)
+	@cp -aL "$(NGX_SRC)" $(TREE)
+	@ln -s "$(CURDIR)" $(TREE)/otpreg
 	@cd $(TREE) && rm -rf objs .git && NGX_CONF_FLAGS=($(NGX_FLAGS)) \
 	    && if [ -f conf_flags ]; then . ./conf_flags; fi \
 	    && { [ -x configure ] || ln -s auto/configure configure; } \
-	    && ./configure "$${NGX_CONF_FLAGS[@]}" --with-cc=$(CC) \
-	        --with-cc-opt='-O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 $(WARNINGS) $(CC_OPT)' \
-	        --with-ld-opt='-Wl,-z,relro -Wl,-z,now $(LD_OPT)' \
-	        --add-$(if $(findstring static,$(TREE)),,dynamic-)module=$(CURDIR) \
-	        > configure.log 2>&1 \
+	    && ./configure "$${NGX_CONF_FLAGS[@]}" --with-cc="$$OTPREG_CC" \
+	        --with-cc-opt="$$OTPREG_CC_OPT" --with-ld-opt="$$OTPREG_LD_OPT" \
+	        --add-$(ADD)=otpreg > configure.log 2>&1 \
 	    || { tail -n 15 configure.log >&2; exit 1; }
+
+$(TREE)/objs/Makefile: export OTPREG_CC = $(CC)
+$(TREE)/objs/Makefile: export OTPREG_CC_OPT = -O2 -g -fPIC \
+	-fstack-protector-strong -D_FORTIFY_SOURCE=2 $(WARNINGS) $(CC_OPT)
+$(TREE)/objs/Makefile: export OTPREG_LD_OPT = -Wl,-z,relro -Wl,-z,now $(LD_OPT)
+
+# what is written anew only where it is another: if_changed < text
+if_changed = cat > $@.$$$$ && { cmp -s $@.$$$$ $@ && rm $@.$$$$ \
+	|| mv $@.$$$$ $@; }
 
 build/sources: FORCE
 	@mkdir -p build
-	@ls $(SOURCES) | cmp -s - $@ || ls $(SOURCES) > $@
+	@ls $(SOURCES) | { $(if_changed); }
+
+# all that a configured tree was made of but for the files of the module
+$(TREE).flags: FORCE
+	@mkdir -p $(@D)
+	@{ printf '%s\n' "$$OTPREG_FLAGS"; find -L "$(NGX_SRC)" \
+	    \( -name objs -o -name .git \) -prune -o -type f \
+	    -printf '%P %s %T@\n' 2> /dev/null | sort; } \
+	    | { $(if_changed); }
+
+$(TREE).flags: export OTPREG_FLAGS = $(CC) | $(NGX_SRC) | $(NGX_FLAGS) \
+	| $(WARNINGS) | $(CC_OPT) | $(LD_OPT) | $(ADD) | $(CURDIR) \
+	| $(OTPREG_CFLAGS) | $(OTPREG_LIBS)
 
 
 # ----- tests
@@ -169,9 +200,9 @@ flows:
 	$(PROVE) -j2 $(FLOWS)
 
 asan: build/nginx-asan
-	OTPREG_MODULE= TEST_NGINX_BINARY=$(CURDIR)/build/nginx-asan \
+	OTPREG_MODULE= TEST_NGINX_BINARY="$(CURDIR)/build/nginx-asan" \
 	    ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 \
-	    LSAN_OPTIONS=suppressions=$(CURDIR)/t/lsan.supp:print_suppressions=0 \
+	    LSAN_OPTIONS="suppressions='$(CURDIR)/t/lsan.supp':print_suppressions=0" \
 	    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	    $(PROVE) -j2 $(FLOWS_ASAN)
 
@@ -191,11 +222,11 @@ SANITIZE_CC = $(SANITIZE) -fno-sanitize=alignment,nonnull-attribute \
 	-U_FORTIFY_SOURCE -O1 -DNGX_DEBUG_PALLOC
 
 build/nginx-asan: FORCE
-	@test -d build/source/nginx || t/nginx-source.sh build/source/nginx
-	@$(MAKE) --no-print-directory NGX_SRC=build/source/nginx \
-	    TREE=build/nginx/asan-static CC_OPT='$(strip $(SANITIZE_CC))' \
-	    LD_OPT='$(SANITIZE)' \
-	    build/nginx/asan-static/objs/nginx
+	@mkdir -p build/source; flock build/source.lock sh -c \
+	    'test -d build/source/nginx || t/nginx-source.sh build/source/nginx'
+	@$(call LOCKED,build/nginx/asan-static) ADD=module \
+	    NGX_SRC=build/source/nginx CC_OPT='$(strip $(SANITIZE_CC))' \
+	    LD_OPT='$(SANITIZE)' build/nginx/asan-static/objs/nginx
 	@cmp -s build/nginx/asan-static/objs/nginx $@ \
 	    || install -m 755 build/nginx/asan-static/objs/nginx $@
 

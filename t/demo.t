@@ -30,6 +30,7 @@ for my $turn (1, 2) {
         $ENV{PORT} = $port;
         $ENV{OTPREG_DEMO_DIR} = $dir;
         $ENV{MODULE} = OtpReg::Env::module_path();
+        $ENV{NGINX} = OtpReg::Env::nginx_binary();
         exec "$root/conf-examples/demo/run.sh" or POSIX::_exit(127);
     }
     OtpReg::Env::at_end(sub { kill 'INT', -$pid if kill 0, $pid });

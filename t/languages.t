@@ -4,8 +4,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 # The texts of conf-examples are the same in every language: the sentences of
-# the module, those of the pages, the mails and text messages.  nginx without
-# the module renders them; maps stand in for its variables.
+# the module, those of the pages, the mails and text messages.  nginx renders
+# them; maps stand in for the variables of the module, under names of their own,
+# for it may be linked into this nginx.
 
 use v5.10.1;
 use strict;
@@ -17,6 +18,8 @@ use OtpReg::Env qw(root_dir free_port);
 use OtpReg::HTTP;
 use OtpReg::Nginx;
 use Encode qw(decode encode);
+use File::Basename qw(dirname);
+use File::Path qw(make_path);
 use Test::More;
 
 my $Examples = root_dir() . '/conf-examples';
@@ -170,10 +173,19 @@ for my $folder (qw(pages/text mail sms)) {
 # ----- rendered
 
 my $Port = free_port();
+my $Root = test_dir() . '/examples';
+
+for my $file (glob join ' ', map { "$Examples/{pages,mail,sms}$_" }
+              qw(/*.html /*/*.html /*/*.txt))
+{
+    my $copy = $file =~ s/^\Q$Examples\E/$Root/r;
+    make_path(dirname($copy));
+    spew($copy, slurp($file) =~ s/\botpreg_/shown_/gr);
+}
 
 # "map" and not "set": an included page would set them anew
 
-my $Maps = join '', map { "map \$arg_$_ \$otpreg_$_ { default \$arg_$_; }\n" }
+my $Maps = join '', map { "map \$arg_$_ \$shown_$_ { default \$arg_$_; }\n" }
     qw(lang field_username field_email field_phone channel username email phone
        error error_code error_username error_email error_phone error_channel
        error_password error_confirm_password error_otp masked_to code_length
@@ -183,14 +195,15 @@ my $Nginx = OtpReg::Nginx->start('', http_config => <<"EOC");
 types { text/html html; text/plain txt; }
 charset utf-8;
 map_hash_bucket_size 128;
+variables_hash_max_size 4096;
 $Maps
-map 1 \$otpreg_code { default $Code; }
-map 1 \$otpreg_to { default $To; }
+map 1 \$shown_code { default $Code; }
+map 1 \$shown_to { default $To; }
 
 server {
     listen 127.0.0.1:$Port;
     server_name $Site;
-    root $Examples;
+    root $Root;
     ssi on;
     ssi_types text/plain;
 }

@@ -22,6 +22,7 @@ use Test::More;
 my $Debian = '/etc/nginx/nginx.conf';
 plan skip_all => "no $Debian: not the nginx of a Debian package"
     if (slurp($Debian) // '') !~ /modules-enabled/;
+plan skip_all => 'nginx without HTTP/2' if !OtpReg::Env::http2();
 
 my $Name = 'accounts.example.org';
 my $Dir = test_dir() . '/root';

@@ -15,6 +15,8 @@ use OtpReg::Provider;
 use OtpReg::Wire;
 use Test::More;
 
+plan skip_all => 'nginx without HTTP/2' if !OtpReg::Env::http2();
+
 my $provider = provider_start();
 my $h2 = OtpReg::Env::free_port();
 my $nginx = OtpReg::Nginx->start(default_config() . <<"END",

@@ -2,13 +2,15 @@
 # A sign-up to try: a private MariaDB (unix socket only) and nginx on
 # 127.0.0.1, everything under build/demo; Ctrl-C stops what was started here.
 #
-# Environment: PORT (8080, or the next free one), MODULE, OTPREG_DEMO_DIR.
+# Environment: PORT (8080, or the next free one), OTPREG_DEMO_DIR, NGINX, MODULE
+# (empty: it is linked into NGINX).
 
 set -eu
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 dir=${OTPREG_DEMO_DIR:-$top/build/demo}
-module=${MODULE:-$top/build/ngx_http_otpreg_module.so}
+module=${MODULE-$top/build/ngx_http_otpreg_module.so}
+nginx=${NGINX:-nginx}
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 
 fail()
@@ -41,7 +43,7 @@ port_is_free()
 
 [ ${#dir} -le 98 ] \
     || fail "the path $dir is too long for the database's unix socket"
-[ -f "$module" ] || fail "$module is missing, run make"
+[ -z "$module" ] || [ -f "$module" ] || fail "$module is missing, run make"
 
 mkdir -p "$dir/tmp"
 chmod 700 "$dir"
@@ -116,14 +118,16 @@ fi
 
 user=
 [ "$(id -u)" != 0 ] || user='user root;'
+load=
+[ -z "$module" ] || load="load_module $module;"
 
 sed -e "s|@USER@|$user|g; s|@DIR@|$dir|g; s|@PORT@|$port|g" \
-    -e "s|@MODULE@|$module|g; s|@EXAMPLES@|$top/conf-examples|g" \
+    -e "s|@LOAD@|$load|g; s|@EXAMPLES@|$top/conf-examples|g" \
     "$top/conf-examples/demo/nginx.conf" > "$dir/nginx.conf"
 
 : > "$dir/error.log"
 
-child nginx -e "$dir/error.log" -p "$dir/" -c "$dir/nginx.conf" 9>&-
+child "$nginx" -e "$dir/error.log" -p "$dir/" -c "$dir/nginx.conf" 9>&-
 nginx_pid=$!
 
 tries=0

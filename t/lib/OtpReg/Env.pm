@@ -6,10 +6,13 @@ package OtpReg::Env;
 # What every helper of t/lib shares: where the project and the files of this
 # .t process are, free ports, child processes that end with us.
 #
-# root_dir()                         the checkout
+# root_dir()                         the checkout; a link to it where there
+#                                    are spaces in its path
 # base_dir()                         build/t of it; nothing is written elsewhere
 # test_dir()                         base_dir()/PID of this .t, removed at end
 # nginx_binary()  module_path()      what to test
+# nginx_has($option)                 whether it was configured with this one
+# http2()                            the word for "listen"; '' without HTTP/2
 # free_port()                        a port of 127.0.0.1, ours until we exit
 # start_process(\%opt, @command)     returns the pid; see below
 # stop_process($pid, $signal, $seconds)  returns the wait status
@@ -25,6 +28,7 @@ use strict;
 use warnings;
 
 use Cwd ();
+use Digest::MD5 qw(md5_hex);
 use Fcntl qw(:flock);
 use File::Basename qw(dirname);
 use File::Path qw(make_path remove_tree);
@@ -35,12 +39,25 @@ use Time::HiRes qw(sleep time);
 use Exporter 'import';
 
 our @EXPORT_OK = qw(root_dir base_dir test_dir nginx_binary module_path
-                    ld_preload free_port start_process stop_process is_alive
+                    nginx_has http2 ld_preload free_port start_process stop_process is_alive
                     wait_until slurp spew expand_env at_end);
 
-my $Root = Cwd::abs_path(dirname(__FILE__) . '/../../..');
+my $Root = plain_path(Cwd::abs_path(dirname(__FILE__) . '/../../..'));
 my $Owner = $$;
 my ($TestDir, $Interrupted, @AtEnd, @PortLocks);
+
+# glob(), nginx.conf and shell commands would all need quotes
+
+sub plain_path {
+    my ($path) = @_;
+    return $path if $path !~ /\s/;
+
+    my $link = "/tmp/otpreg-$>-" . md5_hex($path);
+    symlink $path, $link;
+    die "$link is not a link to $path of ours\n"
+        if (readlink($link) // '') ne $path || (lstat $link)[4] != $>;
+    return $link;
+}
 
 sub root_dir { $Root }
 sub base_dir { "$Root/build/t" }
@@ -84,6 +101,17 @@ sub nginx_binary {
 
     return '/usr/sbin/nginx';
 }
+
+sub nginx_has {
+    my ($option) = @_;
+    state %has;
+
+    my $binary = nginx_binary();
+    $has{$binary} //= `'$binary' -V 2>&1`;
+    return $has{$binary} =~ /\s--\Q$option\E(?:\s|$)/;
+}
+
+sub http2 { nginx_has('with-http_v2_module') ? ' http2' : '' }
 
 # path of the module to load; '' if it is linked into nginx
 
