@@ -171,6 +171,7 @@ ngx_http_otpreg_ask(ngx_http_request_t *r, ngx_http_otpreg_ask_t *ask)
 
     ask->detached = ngx_http_otpreg_detached_create(cscf->ctx, ask->time,
                                                 ngx_http_otpreg_ask_wake,
+                                                NULL,
                                                 ngx_http_otpreg_ask_freed,
                                                 ask);
 

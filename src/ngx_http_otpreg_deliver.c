@@ -17,10 +17,8 @@
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_task.h"
 
-
-/* a delivery is broken off before its lease ends */
-#define NGX_HTTP_OTPREG_SEND_TIME     100000    /* ms */
 
 #define NGX_HTTP_OTPREG_BACKOFF_MIN   2000U     /* ms */
 #define NGX_HTTP_OTPREG_BACKOFF_MAX   30000U
@@ -33,6 +31,11 @@ enum {
     NGX_HTTP_OTPREG_STEP_COURIER,
     NGX_HTTP_OTPREG_STEP_END
 };
+
+
+/* of this process: it never leaves it, and a new one does no harm */
+static uint8_t  ngx_http_otpreg_deliver_key[OTPREG_BINDING_KEY_LEN];
+static ngx_uint_t  ngx_http_otpreg_deliver_has_key;
 
 
 static ngx_http_otpreg_dispatch_t *ngx_http_otpreg_deliver_create(
@@ -52,6 +55,7 @@ static ngx_uint_t ngx_http_otpreg_deliver_another(
     ngx_http_otpreg_dispatch_t *d);
 static ngx_int_t ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
     ngx_http_otpreg_dispatch_t *d);
+static void ngx_http_otpreg_deliver_broken(void *data);
 static void ngx_http_otpreg_deliver_done(void *data);
 static void ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
@@ -83,6 +87,7 @@ ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
     r = ngx_http_otpreg_detached_create(service->conf_ctx,
                                         NGX_HTTP_OTPREG_SEND_TIME,
                                         ngx_http_otpreg_deliver_wake,
+                                        ngx_http_otpreg_deliver_broken,
                                         ngx_http_otpreg_deliver_done, d);
     if (r == NULL) {
         d->error = 1;
@@ -128,6 +133,7 @@ ngx_http_otpreg_deliver_create(ngx_http_otpreg_service_t *service,
     d->service = service;
     d->pool = pool;
     d->message = *message;
+    d->start = ngx_http_otpreg_task_now();
     d->step = NGX_HTTP_OTPREG_STEP_TEXT;
 
     return d;
@@ -167,7 +173,27 @@ ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
         otpreg_code_derive(key->key, otp, (char *) d->code);
     }
 
+    if (!ngx_http_otpreg_deliver_has_key) {
+        randombytes_buf(ngx_http_otpreg_deliver_key,
+                        sizeof(ngx_http_otpreg_deliver_key));
+        ngx_http_otpreg_deliver_has_key = 1;
+    }
+
+    otpreg_binding_tag(ngx_http_otpreg_deliver_key, d->message.id,
+                       otp->address, (char *) d->code, d->tag);
+
     return NGX_OK;
+}
+
+
+/* the key is written once, before any thread has a tag to verify */
+
+ngx_uint_t
+ngx_http_otpreg_deliver_is_bound(const uint8_t *id, const char *address,
+    const char *code, const char *text, const uint8_t tag[OTPREG_BINDING_LEN])
+{
+    return otpreg_binding_verify(ngx_http_otpreg_deliver_key, id, address,
+                                 code, text, tag);
 }
 
 
@@ -260,6 +286,7 @@ ngx_http_otpreg_deliver_start(ngx_http_request_t *r,
     d->status = 0;
     d->answered = 0;
     d->error = 0;
+    d->unsent = 0;
     ngx_str_null(&d->body);
 
     d->waiting = ngx_http_otpreg_detached_subrequest(r, uri, body,
@@ -454,6 +481,15 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
     d->answered = 0;
     d->status = 0;
 
+    if (!ngx_http_otpreg_deliver_is_bound(d->message.id,
+                                          d->message.otp.address,
+                                          (char *) d->code, NULL, d->tag))
+    {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "otpreg: two messages were mixed up, none is sent");
+        return NGX_ERROR;
+    }
+
     couriers = d->service->conf->couriers[d->message.otp.channel - 1];
     uri = couriers->elts;
 
@@ -495,6 +531,26 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
 }
 
 
+/*
+ * It ends, maybe in the middle of an answer: a status that has come counts,
+ * or what was accepted would be sent again.
+ */
+
+static void
+ngx_http_otpreg_deliver_broken(void *data)
+{
+    ngx_http_otpreg_dispatch_t *d = data;
+
+    if (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->waiting != NULL
+        && !d->answered && d->waiting->headers_out.status >= NGX_HTTP_OK)
+    {
+        d->answered = 1;
+        d->status = d->waiting->headers_out.status;
+        d->retry_after = ngx_http_otpreg_deliver_retry_after(d->waiting);
+    }
+}
+
+
 /* the end of every delivery, whatever happened to it */
 
 static void
@@ -528,6 +584,12 @@ ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
 
     if (answered && !ngx_http_otpreg_deliver_is_temporary(d->status)) {
         d->fate = OTPREG_STORE_GIVEN_UP;
+        return;
+    }
+
+    if (d->unsent && d->courier == 0) {
+        d->fate = OTPREG_STORE_UNSENT;
+        d->delay_ms = ngx_http_otpreg_deliver_backoff(1);
         return;
     }
 
@@ -597,6 +659,9 @@ ngx_http_otpreg_deliver_count(ngx_http_otpreg_dispatch_t *d)
         metric = NGX_HTTP_OTPREG_METRIC_MAIL_SENT;
         break;
 
+    case OTPREG_STORE_UNSENT:
+        return;
+
     case OTPREG_STORE_LATER:
         metric = NGX_HTTP_OTPREG_METRIC_MAIL_LATER;
         break;
@@ -634,6 +699,13 @@ ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d)
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
                       "otpreg: message %V sent, attempt %ui",
                       &id, (ngx_uint_t) d->message.attempts);
+        break;
+
+    case OTPREG_STORE_UNSENT:
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "otpreg: message %V waited for too long: %s; "
+                      "next in %ui ms",
+                      &id, d->reason, (ngx_uint_t) d->delay_ms);
         break;
 
     case OTPREG_STORE_LATER:

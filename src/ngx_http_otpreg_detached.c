@@ -47,7 +47,10 @@ static ngx_int_t ngx_http_otpreg_detached_timer(ngx_http_request_t *r,
     ngx_msec_t time);
 static void ngx_http_otpreg_detached_untimed(void *data);
 static void ngx_http_otpreg_detached_wipe(void *data);
-static void ngx_http_otpreg_detached_event(ngx_event_t *ev);
+static void ngx_http_otpreg_detached_read(ngx_event_t *ev);
+static void ngx_http_otpreg_detached_write(ngx_event_t *ev);
+static void ngx_http_otpreg_detached_over(ngx_event_t *ev);
+static void ngx_http_otpreg_detached_break_off(ngx_connection_t *c);
 static ssize_t ngx_http_otpreg_detached_recv(ngx_connection_t *c, u_char *buf,
     size_t size);
 static ssize_t ngx_http_otpreg_detached_recv_chain(ngx_connection_t *c,
@@ -92,9 +95,11 @@ ngx_http_otpreg_detached_init(ngx_cycle_t *cycle)
 
 ngx_http_request_t *
 ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
-    ngx_http_event_handler_pt wake, ngx_http_cleanup_pt done, void *data)
+    ngx_http_event_handler_pt wake, ngx_http_cleanup_pt broken,
+    ngx_http_cleanup_pt done, void *data)
 {
     ngx_connection_t          *c;
+    ngx_pool_cleanup_t        *end;
     ngx_http_cleanup_t        *cln;
     ngx_http_request_t        *r;
     ngx_http_core_loc_conf_t  *clcf;
@@ -117,17 +122,27 @@ ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
     (void) ngx_atomic_fetch_add(ngx_stat_active, 1);
 #endif
 
-    cln = (ngx_http_otpreg_detached_fill(r) == NGX_OK
-           && ngx_http_otpreg_detached_timer(r, time) == NGX_OK)
-          ? ngx_http_cleanup_add(r, 0) : NULL;
+    end = ngx_pool_cleanup_add(r->pool, 0);
+    cln = ngx_http_cleanup_add(r, 0);
 
-    if (cln == NULL) {
+    if (end == NULL || cln == NULL
+        || ngx_http_otpreg_detached_fill(r) != NGX_OK
+        || ngx_http_otpreg_detached_timer(r, time) != NGX_OK)
+    {
         ngx_http_otpreg_detached_end(r);
         return NULL;
     }
 
-    cln->handler = done;
+    /*
+     * nginx runs the cleanups of a request that it terminates even while a
+     * thread works for it; those of the pool only when nothing does.
+     */
+
+    cln->handler = broken;
     cln->data = data;
+
+    end->handler = done;
+    end->data = data;
 
     r->write_event_handler = wake;
 
@@ -150,7 +165,7 @@ ngx_http_otpreg_detached_timer(ngx_http_request_t *r, ngx_msec_t time)
         return NGX_ERROR;
     }
 
-    ev->handler = ngx_http_otpreg_detached_event;
+    ev->handler = ngx_http_otpreg_detached_over;
     ev->data = r->connection;
     ev->log = r->connection->log;
 
@@ -222,10 +237,10 @@ ngx_http_otpreg_detached_connection(ngx_http_core_loc_conf_t *clcf)
     /* never added to the event loop, for it seems to be there */
 
     c->read->active = 1;
-    c->read->handler = ngx_http_otpreg_detached_event;
+    c->read->handler = ngx_http_otpreg_detached_read;
     c->write->active = 1;
     c->write->ready = 1;
-    c->write->handler = ngx_http_otpreg_detached_event;
+    c->write->handler = ngx_http_otpreg_detached_write;
 
     c->tcp_nodelay = NGX_TCP_NODELAY_DISABLED;
     c->tcp_nopush = NGX_TCP_NOPUSH_DISABLED;
@@ -627,13 +642,24 @@ ngx_http_otpreg_detached_wipe(void *data)
 }
 
 
-/*
- * The time is over, or the worker shuts down and does not wait any longer:
- * break off.
- */
+/* the worker shuts down and does not wait any longer, or we have posted it */
 
 static void
-ngx_http_otpreg_detached_event(ngx_event_t *ev)
+ngx_http_otpreg_detached_read(ngx_event_t *ev)
+{
+    ngx_connection_t *c = ev->data;
+
+    if (ev->timedout || c->close) {
+        ev->timedout = 0;
+        ngx_http_otpreg_detached_break_off(c);
+    }
+}
+
+
+/* as ngx_http_request_handler(): limit_req, for one, delays by this event */
+
+static void
+ngx_http_otpreg_detached_write(ngx_event_t *ev)
 {
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
@@ -641,11 +667,35 @@ ngx_http_otpreg_detached_event(ngx_event_t *ev)
     c = ev->data;
     r = c->data;
 
-    if (!ev->timedout && !c->close) {
+    if (c->close) {
+        ngx_http_otpreg_detached_break_off(c);
         return;
     }
 
-    ev->timedout = 0;
+    if (ev->delayed && ev->timedout) {
+        ev->delayed = 0;
+        ev->timedout = 0;
+    }
+
+    r->write_event_handler(r);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_otpreg_detached_over(ngx_event_t *ev)
+{
+    ngx_http_otpreg_detached_break_off(ev->data);
+}
+
+
+static void
+ngx_http_otpreg_detached_break_off(ngx_connection_t *c)
+{
+    ngx_http_request_t  *r;
+
+    r = c->data;
 
     r->main->count++;
     ngx_http_finalize_request(r->main, NGX_ERROR);

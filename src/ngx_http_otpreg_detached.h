@@ -34,13 +34,18 @@ ngx_pool_t *ngx_http_otpreg_detached_create_pool(size_t size,
  * conf      [in]  of the server{} that it shall be in
  * time      [in]  milliseconds, after which it is broken off
  * wake      [in]  called when a subrequest has ended
- * done      [in]  called exactly once, when it is freed, with data
+ * broken    [in]  called at once when it is broken off, or NULL; the request
+ *                 and its subrequests are still there
+ * done      [in]  called exactly once with data, when nothing can reach the
+ *                 request any more: no thread, no file operation of nginx's,
+ *                 no subrequest; so what they use must live until then
  *
- * NULL when there is no memory or connection; done is not called then.
+ * NULL when there is no memory or connection; broken and done are not called
+ * then.
  */
 ngx_http_request_t *ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf,
     ngx_msec_t time, ngx_http_event_handler_pt wake,
-    ngx_http_cleanup_pt done, void *data);
+    ngx_http_cleanup_pt broken, ngx_http_cleanup_pt done, void *data);
 
 
 /*

@@ -18,7 +18,11 @@
 #include "ngx_http_otpreg_task.h"
 
 
-/* messages that a worker sends at once, for each service */
+/*
+ * Messages that a worker sends at once, for each service, at most.  No more is
+ * claimed than gets through within a lease: one that waited for too long halves
+ * the limit, and each that was sent raises it by one.
+ */
 #define NGX_HTTP_OTPREG_IN_FLIGHT     32
 
 /* seconds that a worker that ends goes on trying to mark what was sent */
@@ -94,6 +98,7 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
 
             queue->service = service[i];
             queue->channel = k + 1;
+            queue->limit = NGX_HTTP_OTPREG_IN_FLIGHT;
             queue->poll.handler = ngx_http_otpreg_dispatch_poll;
             queue->poll.data = queue;
             queue->poll.log = cycle->log;
@@ -120,7 +125,7 @@ ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
     outbox->lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
     outbox->lease = NULL;
 
-    if (ngx_exiting || queue->in_flight >= NGX_HTTP_OTPREG_IN_FLIGHT) {
+    if (ngx_exiting || queue->in_flight >= queue->limit) {
         return;
     }
 
@@ -150,7 +155,7 @@ ngx_http_otpreg_dispatch_leave(ngx_http_otpreg_queue_t *queue)
     queue->in_flight--;
 
     if (queue->more && !queue->polling && !ngx_exiting
-        && queue->in_flight <= NGX_HTTP_OTPREG_IN_FLIGHT / 2)
+        && queue->in_flight <= queue->limit / 2)
     {
         queue->more = 0;
         ngx_add_timer(&queue->poll, 1);
@@ -201,7 +206,7 @@ ngx_http_otpreg_dispatch_poll(ngx_event_t *ev)
         return;
     }
 
-    if (queue->in_flight >= NGX_HTTP_OTPREG_IN_FLIGHT
+    if (queue->in_flight >= queue->limit
         || ngx_http_otpreg_dispatch_claim(queue) != NGX_OK)
     {
         ngx_http_otpreg_dispatch_again(queue, NGX_HTTP_OTPREG_POLL_TIME);
@@ -229,7 +234,7 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
         goto failed;
     }
 
-    poll->max = NGX_HTTP_OTPREG_IN_FLIGHT - queue->in_flight;
+    poll->max = queue->limit - queue->in_flight;
 
     poll->messages = ngx_pcalloc(pool,
                                  poll->max * sizeof(otpreg_store_message_t));
@@ -454,9 +459,11 @@ ngx_http_otpreg_dispatch_finished(void *data)
 {
     ngx_http_otpreg_dispatch_t *d = data;
 
+    ngx_http_otpreg_queue_t    *queue;
     ngx_http_otpreg_service_t  *service;
 
     service = d->service;
+    queue = ngx_http_otpreg_service_queue(service, d->message.otp.channel);
 
     ngx_http_otpreg_dispatch_database(service, d->outcome, d->log);
 
@@ -473,8 +480,14 @@ ngx_http_otpreg_dispatch_finished(void *data)
         return;
     }
 
-    ngx_http_otpreg_dispatch_leave(
-            ngx_http_otpreg_service_queue(service, d->message.otp.channel));
+    if (d->fate == OTPREG_STORE_UNSENT) {
+        queue->limit = ngx_max(queue->limit / 2, 1);
+
+    } else if (d->fate == OTPREG_STORE_SENT) {
+        queue->limit = ngx_min(queue->limit + 1, NGX_HTTP_OTPREG_IN_FLIGHT);
+    }
+
+    ngx_http_otpreg_dispatch_leave(queue);
 
     ngx_destroy_pool(d->pool);
 }

@@ -9,6 +9,8 @@
 #define _NGX_HTTP_OTPREG_DISPATCH_H_INCLUDED_
 
 
+#include "otpreg_binding.h"
+
 #include "ngx_http_otpreg_module.h"
 #include "ngx_http_otpreg_service.h"
 
@@ -22,6 +24,9 @@
 
 #define NGX_HTTP_OTPREG_LEASE_TIME  120         /* seconds */
 
+/* a delivery is broken off before its lease ends */
+#define NGX_HTTP_OTPREG_SEND_TIME   100000      /* ms */
+
 
 /* a message on its way, in a pool of its own */
 
@@ -30,6 +35,8 @@ struct ngx_http_otpreg_dispatch_s {
     ngx_pool_t                     *pool;
     otpreg_store_message_t          message;
     u_char                          code[OTPREG_CODE_DIGITS_MAX + 1];
+    uint8_t                         tag[OTPREG_BINDING_LEN];
+    int64_t                         start;      /* ngx_http_otpreg_task_now() */
 
     ngx_str_t                       subject;
     ngx_str_t                       text;
@@ -43,6 +50,7 @@ struct ngx_http_otpreg_dispatch_s {
     time_t                          retry_after;
     unsigned                        answered:1; /* the newest subrequest */
     unsigned                        error:1;    /* it broke off */
+    unsigned                        unsent:1;   /* it was never on its way */
 
     /* why it was not sent: no address, no code */
     u_char                          reason[OTPREG_REASON_MAX + 1];
@@ -96,6 +104,15 @@ ngx_int_t ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
  */
 ngx_int_t ngx_http_otpreg_text_mail(ngx_http_otpreg_dispatch_t *d);
 ngx_int_t ngx_http_otpreg_text_sms(ngx_http_otpreg_dispatch_t *d);
+
+
+/*
+ * Whether message, address and code are those that belong together, where they
+ * are about to leave; text, or NULL, must contain the code.  Thread: any.
+ */
+ngx_uint_t ngx_http_otpreg_deliver_is_bound(const uint8_t *id,
+    const char *address, const char *code, const char *text,
+    const uint8_t tag[OTPREG_BINDING_LEN]);
 
 
 /* Write d->fate to the database, give the place free, destroy d. */

@@ -451,6 +451,8 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     ngx_http_otpreg_dispatch_outbox(s->service, otp->channel, &s->in.outbox,
                                     s->lease);
 
+    ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
+
     job.work = ngx_http_otpreg_register_store;
     job.settle = ngx_http_otpreg_register_settle;
     job.resume = ngx_http_otpreg_register_stored;

@@ -156,6 +156,8 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return;
     }
 
+    ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
+
     job.work = ngx_http_otpreg_resend_store;
     job.settle = ngx_http_otpreg_resend_settle;
     job.resume = ngx_http_otpreg_resend_stored;

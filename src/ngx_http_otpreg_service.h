@@ -25,6 +25,7 @@ typedef struct {
     otpreg_channel_t                channel;
     ngx_event_t                     poll;
     ngx_uint_t                      in_flight;  /* messages being sent */
+    ngx_uint_t                      limit;      /* of them, see dispatch */
     unsigned                        polling:1;
     unsigned                        more:1;     /* others were waiting */
 } ngx_http_otpreg_queue_t;

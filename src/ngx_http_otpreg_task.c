@@ -23,7 +23,9 @@
 struct ngx_http_otpreg_task_s {
     ngx_http_otpreg_job_t       job;
     ngx_http_request_t         *request;    /* NULL: detached */
+    ngx_http_cleanup_t         *cleanup;    /* of the request */
     ngx_pool_t                 *pool;       /* of a detached task */
+    sig_atomic_t                unwanted;   /* the request was terminated */
 };
 
 
@@ -31,6 +33,9 @@ static ngx_thread_task_t *ngx_http_otpreg_task_alloc(ngx_pool_t *pool,
     const ngx_http_otpreg_job_t *job);
 static ngx_int_t ngx_http_otpreg_task_queue(ngx_thread_pool_t *tp,
     ngx_thread_task_t *task);
+static ngx_int_t ngx_http_otpreg_task_watch(ngx_http_request_t *r,
+    ngx_http_otpreg_task_t *t);
+static void ngx_http_otpreg_task_terminated(void *data);
 static void ngx_http_otpreg_task_hold(ngx_http_request_t *r,
     ngx_http_otpreg_task_t *t);
 static void ngx_http_otpreg_task_thread(void *data, ngx_log_t *log);
@@ -47,16 +52,20 @@ ngx_http_otpreg_task_post(ngx_http_request_t *r, ngx_http_otpreg_pool_e kind,
     ngx_thread_task_t       *task;
     ngx_http_otpreg_task_t  *t;
 
-    task = ngx_http_otpreg_task_alloc(r->pool, job);
+    task = ngx_http_otpreg_task_alloc(job->pool ? job->pool : r->pool, job);
     if (task == NULL) {
         return NGX_ERROR;
     }
 
     t = task->ctx;
-    t->request = r;
+
+    if (ngx_http_otpreg_task_watch(r, t) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     rc = ngx_http_otpreg_task_queue(ngx_http_otpreg_pool(r, kind), task);
     if (rc != NGX_OK) {
+        t->cleanup->handler = NULL;
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_HASH_FULL + kind, 1);
         return rc;
     }
@@ -80,7 +89,10 @@ ngx_http_otpreg_task_wait(ngx_http_request_t *r,
 
     t->job.resume = resume;
     t->job.data = data;
-    t->request = r;
+
+    if (ngx_http_otpreg_task_watch(r, t) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     ngx_http_otpreg_task_hold(r, t);
 
@@ -96,6 +108,38 @@ ngx_http_otpreg_task_wake(ngx_http_request_t *r)
     ctx = ngx_http_otpreg_get_ctx(r);
 
     ngx_http_otpreg_task_complete(ctx->task);
+}
+
+
+/* nginx runs the cleanups of a request that it terminates at once, blocked */
+
+static ngx_int_t
+ngx_http_otpreg_task_watch(ngx_http_request_t *r, ngx_http_otpreg_task_t *t)
+{
+    t->request = r;
+
+    t->cleanup = ngx_http_cleanup_add(r, 0);
+    if (t->cleanup == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->cleanup->handler = ngx_http_otpreg_task_terminated;
+    t->cleanup->data = t;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_otpreg_task_terminated(void *data)
+{
+    ngx_http_otpreg_task_t *t = data;
+
+    __atomic_store_n(&t->unwanted, 1, __ATOMIC_RELAXED);
+
+    if (t->job.unwanted != NULL) {
+        __atomic_store_n(t->job.unwanted, 1, __ATOMIC_RELAXED);
+    }
 }
 
 
@@ -190,7 +234,25 @@ ngx_http_otpreg_task_thread(void *data, ngx_log_t *log)
 {
     ngx_http_otpreg_task_t *t = data;
 
+    if (__atomic_load_n(&t->unwanted, __ATOMIC_RELAXED)
+        || (t->job.begin_by != 0
+            && ngx_http_otpreg_task_now() >= t->job.begin_by))
+    {
+        return;
+    }
+
     t->job.work(t->job.data);
+}
+
+
+int64_t
+ngx_http_otpreg_task_now(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 
@@ -233,31 +295,42 @@ ngx_http_otpreg_task_event(ngx_event_t *ev)
 static void
 ngx_http_otpreg_task_complete(ngx_http_otpreg_task_t *t)
 {
+    ngx_pool_t          *pool;
+    ngx_uint_t           terminated;
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = t->request;
     c = r->connection;
+    pool = t->job.pool;
+    terminated = t->unwanted;
+
+    t->cleanup->handler = NULL;
 
     ngx_http_set_log_request(c->log, r);
 
     r->main->blocked--;
     r->aio = 0;
 
-#if (nginx_version >= 1025004)
+    if (terminated) {
 
-    if (r->main->terminated) {
-        c->write->handler(c->write);
-        return;
+        /*
+         * It is freed now, unless something else still blocks it.  Which of
+         * its requests nginx left to be woken for that differs between
+         * versions: say it again to the main request.
+         */
+
+        ngx_http_finalize_request(r->main, NGX_ERROR);
+
+    } else {
+        r->write_event_handler(r);
     }
 
-#endif
-
-    /* a request that was terminated has another handler now */
-
-    r->write_event_handler(r);
-
     ngx_http_run_posted_requests(c);
+
+    if (pool != NULL) {
+        ngx_destroy_pool(pool);
+    }
 }
 
 

@@ -245,6 +245,8 @@ ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_WRONG, &a->hold);
 
     if (outcome == OTPREG_OK) {
+        ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
+
         job.work = ngx_http_otpreg_verify_store;
         job.settle = ngx_http_otpreg_verify_settle;
         job.resume = ngx_http_otpreg_verify_stored;

@@ -76,7 +76,8 @@ otpreg_smtp_reason(const otpreg_smtp_job_t *job, CURLcode rc)
         return "timed out";
 
     case CURLE_ABORTED_BY_CALLBACK:
-        return "aborted";
+        return otpreg_smtp_job_unproved(job) ? "AUTH is not offered"
+                                             : "aborted";
 
     case CURLE_USE_SSL_FAILED:
         return "STARTTLS is not offered or refused";

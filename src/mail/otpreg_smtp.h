@@ -41,6 +41,8 @@ typedef struct {
     const char                      *html;       /* UTF-8, or NULL */
     const char                      *message_id; /* without <>, with @ */
     int64_t                          date;       /* Unix seconds */
+    const volatile sig_atomic_t     *unwanted;   /* or NULL; not 0: stop while
+                                                    nothing was handed over */
 } otpreg_mail_t;
 
 
@@ -48,7 +50,7 @@ typedef enum {
     OTPREG_SMTP_SENT,
     OTPREG_SMTP_REFUSED,        /* 5xx to this mail: do not try again */
     OTPREG_SMTP_LATER,          /* 4xx, 421, no connection, TLS, timeout */
-    OTPREG_SMTP_ABORTED         /* the worker exits */
+    OTPREG_SMTP_ABORTED         /* the worker exits, or it is unwanted */
 } otpreg_smtp_status_t;
 
 

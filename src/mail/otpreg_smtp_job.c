@@ -18,7 +18,25 @@
 bool
 otpreg_smtp_job_aborted(const otpreg_smtp_job_t *job)
 {
-    return job->conf->abort != NULL && *job->conf->abort != 0;
+    if (job->conf->abort != NULL
+        && __atomic_load_n(job->conf->abort, __ATOMIC_RELAXED) != 0)
+    {
+        return true;
+    }
+
+    /* what has been handed over may have been sent: wait for the answer */
+
+    return job->mail->unwanted != NULL
+           && job->trace.phase < OTPREG_SMTP_BODY
+           && __atomic_load_n(job->mail->unwanted, __ATOMIC_RELAXED) != 0;
+}
+
+
+bool
+otpreg_smtp_job_unproved(const otpreg_smtp_job_t *job)
+{
+    return job->conf->user != NULL && job->trace.greeted && !job->trace.auth
+           && job->trace.phase >= OTPREG_SMTP_MAIL;
 }
 
 
@@ -36,6 +54,7 @@ otpreg_smtp_job_progress(void *data, curl_off_t dltotal, curl_off_t dlnow,
     (void) ulnow;
 
     return otpreg_smtp_job_aborted(job)
+           || otpreg_smtp_job_unproved(job)
            || (job->trace.quit != 0
                && otpreg_smtp_now() - job->trace.quit
                   >= OTPREG_SMTP_JOB_QUIT_MS);

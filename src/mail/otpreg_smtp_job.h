@@ -45,6 +45,13 @@ bool otpreg_smtp_job_aborted(const otpreg_smtp_job_t *job);
 
 
 /*
+ * Whether a server that offers no AUTH would take the mail from nobody, though
+ * there is a user: what it accepts unproved it may drop, or is not ours.
+ */
+bool otpreg_smtp_job_unproved(const otpreg_smtp_job_t *job);
+
+
+/*
  * Set up a new handle for a try: server, TLS, limits, callbacks, mail.
  *
  * job    [in, out]  keeps what the handle uses; otpreg_smtp_job_free() after

@@ -20,7 +20,7 @@
 #define OTPREG_SMTP_CACHED       4
 
 /* sockets of a thread: cached ones and both families of a new one */
-#define OTPREG_SMTP_SOCKETS      8
+#define OTPREG_SMTP_SOCKETS      16
 
 /* how long otpreg_smtp_exit() waits for threads that are ending */
 #define OTPREG_SMTP_EXIT_SEC     1

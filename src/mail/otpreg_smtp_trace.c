@@ -72,6 +72,10 @@ otpreg_smtp_trace_command(otpreg_smtp_trace_t *trace, const char *line,
         }
     }
 
+    if (trace->phase == OTPREG_SMTP_EHLO) {
+        trace->greeted = true;
+    }
+
     if (trace->phase == OTPREG_SMTP_AUTH) {
         trace->auth = true;
     }

@@ -34,6 +34,7 @@ typedef struct {
     otpreg_smtp_phase_t   phase;
     int                   reply;    /* to the last command, or 0 */
     int64_t               quit;     /* QUIT was sent then, or 0 */
+    bool                  greeted;  /* the connection is new */
     bool                  auth;     /* was tried */
 } otpreg_smtp_trace_t;
 

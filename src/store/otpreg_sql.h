@@ -255,6 +255,13 @@ X(OTPREG_SQL_LATER,                                                           \
   "                    lease = NULL, last_error = ?"                          \
   " WHERE id = ? AND lease = ?")                                              \
                                                                               \
+/* the same */                                                                \
+X(OTPREG_SQL_UNSENT,                                                          \
+  "UPDATE messages SET due_at = NOW(6) + INTERVAL ? MICROSECOND,"             \
+  "                    lease = NULL, last_error = ?,"                         \
+  "                    attempts = attempts - (attempts > 0)"                  \
+  " WHERE id = ? AND lease = ?")                                              \
+                                                                              \
 /* last_error, id, lease */                                                   \
 X(OTPREG_SQL_GIVEN_UP,                                                        \
   "UPDATE messages SET failed_at = NOW(6), due_at = NULL, lease = NULL,"      \

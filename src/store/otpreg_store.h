@@ -240,6 +240,7 @@ otpreg_outcome_t otpreg_store_claim(const otpreg_db_conf_t *conf,
 typedef enum {
     OTPREG_STORE_SENT,
     OTPREG_STORE_LATER,
+    OTPREG_STORE_UNSENT,        /* as _LATER, but it was no attempt */
     OTPREG_STORE_GIVEN_UP
 } otpreg_store_fate_t;
 
@@ -247,7 +248,7 @@ typedef enum {
 /*
  * Say what became of a message whose lease the caller holds.
  *
- * delay_ms  [in]  OTPREG_STORE_LATER: when it is due again
+ * delay_ms  [in]  OTPREG_STORE_LATER, _UNSENT: when it is due again
  * reason    [in]  why it was not sent, OTPREG_REASON_MAX bytes at most
  */
 otpreg_outcome_t otpreg_store_finish(const otpreg_db_conf_t *conf,

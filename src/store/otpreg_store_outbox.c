@@ -196,19 +196,20 @@ otpreg_store_finish(const otpreg_db_conf_t *conf,
 }
 
 
-/* each of the three statements may be repeated without harm */
+/* each of the statements may be repeated without harm */
 
 static otpreg_db_rc_t
 otpreg_store_finish_work(otpreg_db_t *db, void *data, bool lost)
 {
     const otpreg_store_finish_work_t *work = data;
 
-    unsigned           n;
+    unsigned           n, sql;
     otpreg_db_param_t  params[4];
 
     (void) lost;
 
     n = 0;
+    sql = OTPREG_SQL_GIVEN_UP;
 
     switch (work->fate) {
 
@@ -217,6 +218,9 @@ otpreg_store_finish_work(otpreg_db_t *db, void *data, bool lost)
         return otpreg_db_exec(db, OTPREG_SQL_SENT, params, NULL, NULL);
 
     case OTPREG_STORE_LATER:
+    case OTPREG_STORE_UNSENT:
+        sql = (work->fate == OTPREG_STORE_LATER) ? OTPREG_SQL_LATER
+                                                 : OTPREG_SQL_UNSENT;
         params[n++] = otpreg_store_int((int64_t) work->delay_ms * 1000);
         break;
 
@@ -228,9 +232,7 @@ otpreg_store_finish_work(otpreg_db_t *db, void *data, bool lost)
     params[n++] = otpreg_store_id(work->message->id);
     params[n] = otpreg_store_text(work->message->lease);
 
-    return otpreg_db_exec(db, (work->fate == OTPREG_STORE_LATER)
-                              ? OTPREG_SQL_LATER : OTPREG_SQL_GIVEN_UP,
-                          params, NULL, NULL);
+    return otpreg_db_exec(db, sql, params, NULL, NULL);
 }
 
 

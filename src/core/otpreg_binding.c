@@ -1,0 +1,56 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <sodium.h>
+#include <string.h>
+
+#include "otpreg_binding.h"
+
+
+static void
+otpreg_binding_add(crypto_generichash_state *state, const void *data,
+    size_t len)
+{
+    uint64_t  n = len;
+
+    crypto_generichash_update(state, (const uint8_t *) &n, sizeof(n));
+    crypto_generichash_update(state, data, len);
+}
+
+
+void
+otpreg_binding_tag(const uint8_t key[OTPREG_BINDING_KEY_LEN],
+    const uint8_t id[OTPREG_ID_LEN], const char *address, const char *code,
+    uint8_t tag[OTPREG_BINDING_LEN])
+{
+    crypto_generichash_state  state;
+
+    crypto_generichash_init(&state, key, OTPREG_BINDING_KEY_LEN,
+                            OTPREG_BINDING_LEN);
+
+    otpreg_binding_add(&state, id, OTPREG_ID_LEN);
+    otpreg_binding_add(&state, address, strlen(address));
+    otpreg_binding_add(&state, code, strlen(code));
+
+    crypto_generichash_final(&state, tag, OTPREG_BINDING_LEN);
+
+    sodium_memzero(&state, sizeof(state));
+}
+
+
+bool
+otpreg_binding_verify(const uint8_t key[OTPREG_BINDING_KEY_LEN],
+    const uint8_t id[OTPREG_ID_LEN], const char *address, const char *code,
+    const char *text, const uint8_t tag[OTPREG_BINDING_LEN])
+{
+    uint8_t  own[OTPREG_BINDING_LEN];
+
+    otpreg_binding_tag(key, id, address, code, own);
+
+    return sodium_memcmp(own, tag, OTPREG_BINDING_LEN) == 0
+           && (text == NULL || strstr(text, code) != NULL);
+}
