@@ -234,9 +234,9 @@ ngx_http_otpreg_task_thread(void *data, ngx_log_t *log)
 {
     ngx_http_otpreg_task_t *t = data;
 
-    if (__atomic_load_n(&t->unwanted, __ATOMIC_RELAXED)
-        || (t->job.begin_by != 0
-            && ngx_http_otpreg_task_now() >= t->job.begin_by))
+    if (t->job.begin_by != 0
+        && (__atomic_load_n(&t->unwanted, __ATOMIC_RELAXED)
+            || ngx_http_otpreg_task_now() >= t->job.begin_by))
     {
         return;
     }

@@ -15,9 +15,10 @@
 /*
  * A job on a thread pool and back: the whole asynchronous contract.
  *
- * work    pool thread; may block; must not touch request, pool or log; not
- *         called when the job is unwanted, or too late, before a thread comes
- *         to it: data is then as it was posted, and has to say so
+ * work    pool thread; may block; must not touch request, pool or log; where
+ *         begin_by is set it is not called when the request was terminated, or
+ *         that time has come, before a thread comes to it: data is then as it
+ *         was posted, and has to say so
  * settle  event loop, exactly once after work, or where work would have been,
  *         whatever became of the request; must not touch it; may be NULL
  * resume  event loop, after settle, with the request that waits; never called
@@ -51,7 +52,7 @@ typedef struct {
     void                       *data;
     ngx_pool_t                 *pool;       /* of data, or NULL */
     sig_atomic_t               *unwanted;   /* in pool: 1 after terminate */
-    int64_t                     begin_by;   /* _task_now(), or 0: any time */
+    int64_t                     begin_by;   /* _task_now(); 0: any time */
 } ngx_http_otpreg_job_t;
 
 
