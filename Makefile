@@ -9,7 +9,8 @@ CC = gcc
 SHELL = /bin/bash
 
 NGX_FLAGS ?= --with-compat --with-threads --with-debug \
-	--with-http_ssl_module --with-http_v2_module --with-http_realip_module
+	--with-http_ssl_module --with-http_v2_module --with-http_realip_module \
+	--with-http_auth_request_module
 WARNINGS = -Wall -Wextra -Werror -Wpointer-arith -Wno-unused-parameter
 
 SOURCES = config $(wildcard src/*.[ch] src/*/*.[ch])

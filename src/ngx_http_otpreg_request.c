@@ -18,6 +18,7 @@
 #include "ngx_http_otpreg_request.h"
 
 
+static ngx_int_t ngx_http_otpreg_refuse(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_otpreg_is_own_origin(ngx_http_request_t *r,
     ngx_str_t *origin);
 static otpreg_form_type_t ngx_http_otpreg_form_type(ngx_http_request_t *r);
@@ -34,6 +35,10 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     ngx_uint_t                   refused;
     ngx_table_elt_t             *accept;
     ngx_http_otpreg_loc_conf_t  *olcf;
+
+    if (r != r->main) {
+        return ngx_http_otpreg_refuse(r);
+    }
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
@@ -87,6 +92,23 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * The answer is that of a whole request: its cookie, status and redirect get
+ * lost in a subrequest, and the context is the main request's.
+ */
+
+static ngx_int_t
+ngx_http_otpreg_refuse(ngx_http_request_t *r)
+{
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "otpreg: \"%V\" is refused in a subrequest: it must be "
+                  "asked for by itself, not by SSI, auth_request or mirror",
+                  &r->uri);
+
+    return NGX_HTTP_FORBIDDEN;
 }
 
 

@@ -29,7 +29,7 @@ typedef void (*ngx_http_otpreg_form_pt)(ngx_http_request_t *r);
  * allow    [in]  the same as a header value
  *
  * NGX_OK with *ctx, NGX_DECLINED with *ctx to reply with, or the status to
- * return.
+ * return: 403 to a subrequest, of whatever kind.
  */
 ngx_int_t ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
     ngx_uint_t methods, const char *allow, ngx_http_otpreg_ctx_t **ctx);

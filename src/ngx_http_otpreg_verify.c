@@ -76,8 +76,9 @@ ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx != NULL && ctx->done && ctx->role == NGX_HTTP_OTPREG_RESEND) {
-
+    if (r == r->main && ctx != NULL && ctx->done
+        && ctx->role == NGX_HTTP_OTPREG_RESEND)
+    {
         /* a resend was refused, and says so on this page */
 
         ctx->role = NGX_HTTP_OTPREG_VERIFY;

@@ -187,6 +187,9 @@ my %Attack = (
     38 => ['bots', 'the look at the honeypot',
            ['src/ngx_http_otpreg_bot.c',
             'fields[NGX_HTTP_OTPREG_BOT_HONEYPOT].value.len != 0', '0']],
+    40 => ['attacks-embedded', '403 in a subrequest',
+           ['src/ngx_http_otpreg_request.c', 'if (r != r->main) {',
+            'if (0) {']],
 );
 
 
