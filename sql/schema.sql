@@ -170,3 +170,32 @@ INSERT INTO otpreg_schema (version, applied_at)
     WHERE NOT EXISTS (SELECT 1 FROM otpreg_schema s WHERE s.version = 1);
 
 COMMIT;
+-- 0002: what release 0.2 needs.
+--
+-- It may be run again: what is there already is left as it is.  ALTER TABLE
+-- cannot say so portably, hence the looks into information_schema.
+
+-- users_unproved: the sign-ups that wait, the oldest first, for the purge; it
+-- takes the place of users_created_at, which also held everybody else.
+
+SET @sql = IF((SELECT COUNT(*) FROM information_schema.statistics
+               WHERE table_schema = DATABASE() AND table_name = 'users'
+               AND index_name = 'users_unproved') > 0, 'DO 0',
+    'ALTER TABLE users ADD KEY users_unproved (verified_at, created_at)');
+PREPARE migration FROM @sql;
+EXECUTE migration;
+
+SET @sql = IF((SELECT COUNT(*) FROM information_schema.statistics
+               WHERE table_schema = DATABASE() AND table_name = 'users'
+               AND index_name = 'users_created_at') = 0, 'DO 0',
+    'ALTER TABLE users DROP KEY users_created_at');
+PREPARE migration FROM @sql;
+EXECUTE migration;
+
+DEALLOCATE PREPARE migration;
+
+INSERT INTO otpreg_schema (version, applied_at)
+    SELECT 2, UTC_TIMESTAMP(6) FROM DUAL
+    WHERE NOT EXISTS (SELECT 1 FROM otpreg_schema s WHERE s.version = 2);
+
+COMMIT;

@@ -25,13 +25,11 @@
  */
 #define NGX_HTTP_OTPREG_IN_FLIGHT     32
 
-/* seconds that a worker that ends goes on trying to mark what was sent */
-#define NGX_HTTP_OTPREG_MARK_TIME     30
+/* ms that a worker that ends goes on trying to mark what was sent */
+#define NGX_HTTP_OTPREG_MARK_TIME     30000
 
 #define NGX_HTTP_OTPREG_POLL_TIME     1000      /* ms, and up to a half more */
-#define NGX_HTTP_OTPREG_RELEASE_TIME  10        /* seconds */
-#define NGX_HTTP_OTPREG_PURGE_TIME    600       /* seconds */
-
+#define NGX_HTTP_OTPREG_RELEASE_TIME  10000     /* ms */
 
 
 /* one look into the outbox */
@@ -46,9 +44,7 @@ typedef struct {
     unsigned                    n;
     unsigned                    expired;
     unsigned                    released;
-    unsigned                    purged;
     unsigned                    release:1;
-    unsigned                    purge:1;
     otpreg_outcome_t            outcome;
     char                        error[OTPREG_DB_ERROR_SIZE];
 } ngx_http_otpreg_poll_t;
@@ -106,6 +102,8 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
 
             ngx_add_timer(&queue->poll, 1);
         }
+
+        service[i]->release_at = ngx_current_msec;
     }
 
     return NGX_OK;
@@ -248,8 +246,8 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
     poll->outbox.channel = queue->channel;
     poll->outbox.lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
     poll->outbox.lease = poll->lease;
-    poll->release = (ngx_time() >= service->release_at);
-    poll->purge = (ngx_time() >= service->purge_at);
+    poll->release = ((ngx_msec_int_t) (ngx_current_msec - service->release_at)
+                     >= 0);
 
     ngx_http_otpreg_lease_make(poll->lease);
 
@@ -302,11 +300,6 @@ ngx_http_otpreg_dispatch_claim_work(void *data)
                                            &poll->n, &poll->expired,
                                            poll->error);
     }
-
-    if (poll->outcome == OTPREG_OK && poll->purge) {
-        poll->outcome = otpreg_store_purge(database, &poll->purged,
-                                           poll->error);
-    }
 }
 
 
@@ -328,17 +321,8 @@ ngx_http_otpreg_dispatch_claimed(void *data)
 
     ngx_http_otpreg_dispatch_database(service, poll->outcome, poll->error);
 
-    if (poll->outcome == OTPREG_OK) {
-
-        if (poll->release) {
-            service->release_at = ngx_time() + NGX_HTTP_OTPREG_RELEASE_TIME;
-        }
-
-        /* where there may be more the next look goes on with it */
-
-        if (poll->purge && poll->purged < OTPREG_STORE_PURGE_MAX) {
-            service->purge_at = ngx_time() + NGX_HTTP_OTPREG_PURGE_TIME;
-        }
+    if (poll->outcome == OTPREG_OK && poll->release) {
+        service->release_at = ngx_current_msec + NGX_HTTP_OTPREG_RELEASE_TIME;
     }
 
     if (poll->released) {
@@ -468,11 +452,13 @@ ngx_http_otpreg_dispatch_finished(void *data)
     ngx_http_otpreg_dispatch_database(service, d->outcome, d->log);
 
     if (ngx_exiting && d->mark_until == 0) {
-        d->mark_until = ngx_time() + NGX_HTTP_OTPREG_MARK_TIME;
+        d->mark_until = ngx_max(1, ngx_current_msec
+                                   + NGX_HTTP_OTPREG_MARK_TIME);
     }
 
     if (d->outcome != OTPREG_OK && d->fate == OTPREG_STORE_SENT
-        && (!ngx_exiting || ngx_time() < d->mark_until))
+        && (!ngx_exiting
+            || (ngx_msec_int_t) (d->mark_until - ngx_current_msec) > 0))
     {
         /* it was sent: say so when the database is back */
 

@@ -16,6 +16,7 @@
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_purge.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_secret.h"
 
@@ -111,6 +112,10 @@ ngx_http_otpreg_init_process(ngx_cycle_t *cycle)
     }
 
     if (ngx_http_otpreg_release_init(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_otpreg_purge_init(cycle, omcf) != NGX_OK) {
         return NGX_ERROR;
     }
 

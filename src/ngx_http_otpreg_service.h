@@ -39,8 +39,7 @@ struct ngx_http_otpreg_service_s {
     /* from here on each worker's own, see dispatch */
 
     ngx_http_otpreg_queue_t         queues[NGX_HTTP_OTPREG_CHANNELS];
-    time_t                          purge_at;
-    time_t                          release_at;
+    ngx_msec_t                      release_at; /* ngx_current_msec */
 
     /* why the database is away, "" when it is not */
     char                            down[OTPREG_DB_ERROR_SIZE];

@@ -224,11 +224,13 @@ X(OTPREG_SQL_EXPIRE,                                                          \
   " LIMIT 1000")                                                              \
                                                                               \
 /* lease_time, lease, site, channel, max: the newest first, for somebody may  \
- * still wait for it */                                                       \
+ * still wait for it.  No lease and no pause ends so far ahead: the clock was \
+ * set back since, and who waits for it waits for nothing. */                 \
 X(OTPREG_SQL_CLAIM,                                                           \
   "UPDATE messages SET due_at = NOW(6) + INTERVAL ? SECOND, lease = ?,"       \
   "                    attempts = attempts + 1"                               \
-  " WHERE site = ? AND channel = ? AND due_at <= NOW(6)"                      \
+  " WHERE site = ? AND channel = ?"                                           \
+  "   AND (due_at <= NOW(6) OR due_at > NOW(6) + INTERVAL 2 HOUR)"            \
   "   AND expires_at > NOW(6)"                                                \
   " ORDER BY due_at DESC LIMIT ?")                                            \
                                                                               \
@@ -293,36 +295,59 @@ X(OTPREG_SQL_RELEASE,                                                         \
   "UPDATE messages SET due_at = NOW(6), lease = NULL"                         \
   " WHERE lease = ? AND due_at IS NOT NULL")                                  \
                                                                               \
-/* only users that came by a sign-up, that is who have an OTP */              \
-X(OTPREG_SQL_PURGE_USERS,                                                     \
-  "DELETE FROM users WHERE is_active = 0 AND verified_at IS NULL"             \
+/* created_at, id: the next of those that were made at the same time */       \
+X(OTPREG_SQL_PURGE_SAME,                                                      \
+  "SELECT id, CAST(created_at AS CHAR) FROM users"                            \
+  " WHERE verified_at IS NULL AND created_at = ? AND id > ?"                  \
+  " ORDER BY id LIMIT 1000")                                                  \
+                                                                              \
+/* created_at: the next ones */                                               \
+X(OTPREG_SQL_PURGE_NEXT,                                                      \
+  "SELECT id, CAST(created_at AS CHAR) FROM users"                            \
+  " WHERE verified_at IS NULL AND created_at > ?"                             \
   "   AND created_at < NOW(6) - INTERVAL 1 DAY"                               \
+  " ORDER BY created_at, id LIMIT 1000")                                      \
+                                                                              \
+/* id: only of users that came by a sign-up, that is who have an OTP */       \
+X(OTPREG_SQL_PURGE_USER,                                                      \
+  "DELETE FROM users"                                                         \
+  " WHERE id = ? AND is_active = 0 AND verified_at IS NULL"                   \
   "   AND EXISTS (SELECT 1 FROM otps o WHERE o.user_id = users.id)"           \
   "   AND NOT EXISTS (SELECT 1 FROM otps o WHERE o.user_id = users.id"        \
-  "                   AND o.expires_at >= NOW(6) - INTERVAL 1 DAY)"           \
-  " LIMIT 1000")                                                              \
+  "                   AND o.expires_at >= NOW(6) - INTERVAL 1 DAY)")          \
+                                                                              \
+/* expires_at: how many come next, and when the last of them expired */       \
+X(OTPREG_SQL_PURGE_OTPS_NEXT,                                                 \
+  "SELECT COUNT(*), CAST(MAX(n.expires_at) AS CHAR)"                          \
+  " FROM (SELECT expires_at FROM otps WHERE expires_at > ?"                   \
+  "         AND expires_at < NOW(6) - INTERVAL 2 DAY"                         \
+  "       ORDER BY expires_at LIMIT 1000) n")                                 \
+                                                                              \
+/* expires_at, expires_at: what lies between, the last one included */        \
+X(OTPREG_SQL_PURGE_OTPS,                                                      \
+  "DELETE FROM otps WHERE expires_at > ? AND expires_at <= ?"                 \
+  "   AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = otps.user_id"        \
+  "                   AND u.is_active = 0 AND u.verified_at IS NULL)")        \
                                                                               \
 X(OTPREG_SQL_PURGE_SENDS,                                                     \
-  "DELETE FROM sends WHERE sent_at < NOW(6) - INTERVAL 2 DAY LIMIT 1000")     \
+  "DELETE FROM sends WHERE sent_at < NOW(6) - INTERVAL 2 DAY"                 \
+  " ORDER BY sent_at LIMIT 1000")                                             \
                                                                               \
 X(OTPREG_SQL_PURGE_SMS_SENDS,                                                 \
-  "DELETE FROM sms_sends WHERE sent_at < NOW(6) - INTERVAL 2 DAY LIMIT 1000") \
+  "DELETE FROM sms_sends WHERE sent_at < NOW(6) - INTERVAL 2 DAY"             \
+  " ORDER BY sent_at LIMIT 1000")                                             \
                                                                               \
 X(OTPREG_SQL_PURGE_SMS_TOTALS,                                                \
-  "DELETE FROM sms_totals WHERE began_at < NOW(6) - INTERVAL 3 DAY LIMIT 1000")\
+  "DELETE FROM sms_totals WHERE began_at < NOW(6) - INTERVAL 3 DAY"           \
+  " ORDER BY began_at LIMIT 1000")                                            \
                                                                               \
 X(OTPREG_SQL_PURGE_BUDGETS,                                                   \
-  "DELETE FROM budgets WHERE used_at < NOW(6) - INTERVAL 2 DAY LIMIT 1000")   \
+  "DELETE FROM budgets WHERE used_at < NOW(6) - INTERVAL 2 DAY"               \
+  " ORDER BY used_at LIMIT 1000")                                             \
                                                                               \
 X(OTPREG_SQL_PURGE_MESSAGES,                                                  \
   "DELETE FROM messages WHERE expires_at < NOW(6) - INTERVAL 2 DAY"           \
-  " LIMIT 1000")                                                              \
-                                                                              \
-X(OTPREG_SQL_PURGE_OTPS,                                                      \
-  "DELETE FROM otps WHERE expires_at < NOW(6) - INTERVAL 2 DAY"               \
-  "   AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = otps.user_id"        \
-  "                   AND u.is_active = 0 AND u.verified_at IS NULL)"         \
-  " LIMIT 1000")
+  " ORDER BY expires_at LIMIT 1000")
 
 
 #define OTPREG_SQL_NAME(name, text)  name,

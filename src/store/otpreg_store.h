@@ -31,7 +31,7 @@
  */
 
 
-#define OTPREG_SCHEMA_VERSION    1
+#define OTPREG_SCHEMA_VERSION    2
 
 #define OTPREG_SITE_MAX          64
 #define OTPREG_LEASE_MAX         64
@@ -277,15 +277,36 @@ otpreg_outcome_t otpreg_store_release(const otpreg_db_conf_t *conf,
 
 
 /*
+ * How far a walk through the tables has come, which is the caller's, one for
+ * each database.  Zeroed: at the beginning.
+ */
+
+#define OTPREG_STORE_TIME_SIZE  32
+
+typedef struct {
+    char                users[OTPREG_STORE_TIME_SIZE];  /* created_at */
+    int64_t             user_id;            /* of those of that moment */
+    char                otps[OTPREG_STORE_TIME_SIZE];   /* expires_at */
+} otpreg_store_purge_t;
+
+
+/*
  * Delete what is over: sign-ups that were not verified within a day of their
- * last code, and the OTPs and messages that expired two days ago.  At most
- * OTPREG_STORE_PURGE_MAX rows of each kind; when there were as many in *rows,
- * there may be more.
+ * last code, and the OTPs and messages that expired two days ago, and what was
+ * counted for limits.  Looks at OTPREG_STORE_PURGE_MAX rows of each kind at
+ * most, however large the tables are, and goes on where it ended; no kind waits
+ * for another one that fails.  A failure is not repeated: it comes again.
+ *
+ * rows   [out]     how many were deleted
+ * more   [out]     there may be others: call it again soon
+ *
+ * Returns OTPREG_OK, or the first failure: OTPREG_DATABASE_DOWN (also a lock,
+ * or a statement that took too long) or OTPREG_ERROR.
  */
 #define OTPREG_STORE_PURGE_MAX  1000
 
 otpreg_outcome_t otpreg_store_purge(const otpreg_db_conf_t *conf,
-    unsigned *rows, char *error);
+    otpreg_store_purge_t *purge, unsigned *rows, bool *more, char *error);
 
 
 /* Once in a process before any thread uses the store. */

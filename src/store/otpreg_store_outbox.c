@@ -56,8 +56,6 @@ static otpreg_db_rc_t otpreg_store_release_work(otpreg_db_t *db, void *data,
     bool lost);
 static otpreg_db_rc_t otpreg_store_leases(otpreg_db_t *db, const char *node,
     char (*leases)[OTPREG_LEASE_MAX + 1], unsigned *n);
-static otpreg_db_rc_t otpreg_store_purge_work(otpreg_db_t *db, void *data,
-    bool lost);
 
 
 otpreg_outcome_t
@@ -316,50 +314,6 @@ otpreg_store_leases(otpreg_db_t *db, const char *node,
     otpreg_db_finish(db);
 
     return (rc == OTPREG_DB_NONE) ? OTPREG_DB_OK : rc;
-}
-
-
-otpreg_outcome_t
-otpreg_store_purge(const otpreg_db_conf_t *conf, unsigned *rows, char *error)
-{
-    *rows = 0;
-
-    return otpreg_store_run(conf, otpreg_store_purge_work, rows, error);
-}
-
-
-static otpreg_db_rc_t
-otpreg_store_purge_work(otpreg_db_t *db, void *data, bool lost)
-{
-    unsigned *rows = data;
-
-    unsigned        i;
-    uint64_t        affected;
-    otpreg_db_rc_t  rc;
-
-    static const unsigned  sql[] = {
-        OTPREG_SQL_PURGE_SENDS,
-        OTPREG_SQL_PURGE_SMS_SENDS,
-        OTPREG_SQL_PURGE_SMS_TOTALS,
-        OTPREG_SQL_PURGE_BUDGETS,
-        OTPREG_SQL_PURGE_MESSAGES,
-        OTPREG_SQL_PURGE_USERS,
-        OTPREG_SQL_PURGE_OTPS
-    };
-
-    (void) lost;
-
-    for (i = 0; i < sizeof(sql) / sizeof(sql[0]); i++) {
-
-        rc = otpreg_db_exec(db, sql[i], NULL, &affected, NULL);
-        if (rc != OTPREG_DB_OK) {
-            return rc;
-        }
-
-        *rows += (unsigned) affected;
-    }
-
-    return OTPREG_DB_OK;
 }
 
 

@@ -251,12 +251,21 @@ otpreg_store_check_schema(otpreg_db_t *db, char *error)
         }
     }
 
-    snprintf(error, OTPREG_DB_ERROR_SIZE,
-             "the schema has version %d, this module needs %d: "
-             "load sql/schema.sql or the missing sql/migrations%s%s",
-             (int) version.num, OTPREG_SCHEMA_VERSION,
-             (rc == OTPREG_DB_OK) ? "" : ": ",
-             (rc == OTPREG_DB_OK) ? "" : otpreg_db_error(db));
+    if (rc == OTPREG_DB_OK && version.num > 0) {
+        snprintf(error, OTPREG_DB_ERROR_SIZE,
+                 (version.num < OTPREG_SCHEMA_VERSION)
+                 ? "the schema has version %d, this module needs %d: "
+                   "load sql/migrations/%04d-*.sql and those that follow"
+                 : "the schema has version %d, this module needs %d: "
+                   "it is that of a newer release",
+                 (int) version.num, OTPREG_SCHEMA_VERSION,
+                 (int) version.num + 1);
+    } else {
+        snprintf(error, OTPREG_DB_ERROR_SIZE,
+                 "there is no schema of this module: load sql/schema.sql%s%s",
+                 (rc == OTPREG_DB_OK) ? "" : ": ",
+                 (rc == OTPREG_DB_OK) ? "" : otpreg_db_error(db));
+    }
 
     return OTPREG_DB_DOWN;
 }

@@ -60,6 +60,20 @@ my %control = (
             . " GRANT ALL ON $name.* TO otpreg\@localhost");
         sql_file("$top/sql/schema.sql", $name);
     },
+
+    # migrations number $from to $to; the first one makes the database
+    migrate => sub {
+        my ($name, $from, $to) = @_;
+
+        if ($from == 1) {
+            sql("DROP DATABASE IF EXISTS $name;"
+                . " CREATE DATABASE $name CHARACTER SET utf8mb4;"
+                . " GRANT ALL ON $name.* TO otpreg\@localhost");
+        }
+
+        sql_file($_, $name) for map { glob sprintf
+            "$top/sql/migrations/%04d-*.sql", $_ } $from .. $to;
+    },
 );
 
 

@@ -1853,6 +1853,33 @@ store_test_release(void)
 
 /* ----- purge */
 
+/* one walk through all, from the beginning */
+
+static otpreg_outcome_t
+store_test_purged(const otpreg_db_conf_t *conf, unsigned *rows)
+{
+    bool                  more;
+    unsigned              i, n;
+    otpreg_outcome_t      outcome;
+    otpreg_store_purge_t  walk;
+
+    memset(&walk, 0, sizeof(otpreg_store_purge_t));
+
+    *rows = 0;
+    more = true;
+    outcome = OTPREG_OK;
+
+    for (i = 0; more && outcome == OTPREG_OK && i < 100; i++) {
+        outcome = otpreg_store_purge(conf, &walk, &n, &more, store_test_error);
+        *rows += n;
+    }
+
+    tap_ok(i < 100, "purge: an end");
+
+    return outcome;
+}
+
+
 static void
 store_test_purge_user(const char *name, const char *created,
     const char *expires, bool verified)
@@ -1881,7 +1908,7 @@ static void
 store_test_purge(void)
 {
     uint8_t                id[OTPREG_ID_LEN];
-    unsigned               i, rows;
+    unsigned               rows;
     otpreg_store_resent_t  out;
 
     store_test_group("purge");
@@ -1917,7 +1944,7 @@ store_test_purge(void)
     store_test_sql("UPDATE users SET created_at = NOW(6) - INTERVAL 80 HOUR"
                    " WHERE username = 'eve'");
 
-    tap_is(otpreg_store_purge(&store_test_socket, &rows, store_test_error),
+    tap_is(store_test_purged(&store_test_socket, &rows),
            OTPREG_OK, "purge");
     tap_is_text(store_test_text("SELECT GROUP_CONCAT(username ORDER BY"
                                 " username) FROM users"),
@@ -1936,32 +1963,231 @@ store_test_purge(void)
                 "recent@example.com,today@example.com,x@example.com",
                 "messages: only those that expired two days ago");
     tap_is(rows, 3 + 6 + 6, "the number of rows");
+}
 
-    store_test_reset();
+
+/* users from to to, each with an OTP and a message that are long over */
+
+static void
+store_test_purge_fill(unsigned from, unsigned to, const char *verified_at,
+    const char *created_at)
+{
     store_test_sql("INSERT INTO users (id, username, password, created_at,"
                    " verified_at)"
-                   " SELECT seq, CONCAT('user', seq), '',"
-                   " NOW(6) - INTERVAL 9 DAY,"
-                   " IF(seq > 2500, NOW(6), NULL) FROM seq_1_to_2600;"
+                   " SELECT seq, CONCAT('user', seq), '', %s, %s"
+                   " FROM seq_%u_to_%u;"
                    "INSERT INTO otps (id, purpose, user_id, channel, address,"
                    " address_key, key_name, digits, created_at, sent_at,"
                    " expires_at) SELECT UNHEX(LPAD(HEX(seq), 32, '0')), 1,"
                    " seq, 1, 'a', 'a', 'k', 6, NOW(6), NOW(6),"
-                   " NOW(6) - INTERVAL 8 DAY FROM seq_1_to_2600;"
+                   " NOW(6) - INTERVAL 8 DAY FROM seq_%u_to_%u;"
                    "INSERT INTO messages (id, site, otp_id, template, channel,"
                    " address, address_key, created_at, expires_at)"
                    " SELECT id, 'site', id, 'otp', 1, 'a', 'a', NOW(6),"
-                   " expires_at FROM otps");
+                   " expires_at FROM otps WHERE user_id >= %u",
+                   created_at, verified_at, from, to, from, to, from);
+}
 
-    (void) otpreg_store_purge(&store_test_socket, &rows, store_test_error);
-    tap_ok(rows > 0 && rows <= 3000, "a bounded number of rows: %u", rows);
 
-    for (i = 0; i < 20 && rows > 0; i++) {
-        (void) otpreg_store_purge(&store_test_socket, &rows, store_test_error);
+static long long
+store_test_rows_read(void)
+{
+    return store_test_num("SELECT SUM(variable_value) FROM"
+                          " information_schema.global_status WHERE"
+                          " variable_name LIKE 'Handler\\_read\\_%%'");
+}
+
+
+static void
+store_test_purge_big(void)
+{
+    bool                  more;
+    unsigned              i, n, rows;
+    long long             before, read, most;
+    otpreg_store_purge_t  walk;
+
+    store_test_group("purge: many rows");
+
+    store_test_purge_fill(1, 2500, "NULL", "NOW(6) - INTERVAL 9 DAY");
+    store_test_purge_fill(2501, 2600, "NOW(6)", "NOW(6) - INTERVAL 9 DAY");
+
+    memset(&walk, 0, sizeof(otpreg_store_purge_t));
+
+    rows = 0;
+    more = true;
+
+    for (i = 0; i < 20 && more; i++) {
+        tap_is(otpreg_store_purge(&store_test_socket, &walk, &n, &more,
+                                  store_test_error), OTPREG_OK, "a call");
+        tap_ok(n <= 3 * OTPREG_STORE_PURGE_MAX,
+               "a bounded number of rows: %u", n);
+        rows += n;
     }
 
-    tap_is(rows, 0, "an end after %u calls", i);
+    tap_ok(!more && i < 20, "an end after %u calls", i);
+
+    /* OTPs of users whom only a later call deleted: with the next walk */
+
+    tap_is(store_test_purged(&store_test_socket, &n), OTPREG_OK, "once more");
+    tap_is(rows + n, 2500 + 2600 + 2600, "all of them");
     store_test_counts(100, 0, 0, "but the verified stay");
+
+    /* who was verified costs nothing, and who must stay not for ever */
+
+    store_test_reset();
+    store_test_sql("INSERT INTO users (username, password, created_at,"
+                   " verified_at) SELECT CONCAT('v', seq), '',"
+                   " NOW(6) - INTERVAL 9 DAY, NOW(6) FROM seq_1_to_20000;"
+                   "INSERT INTO users (id, username, password, created_at)"
+                   " SELECT 100000 + seq, CONCAT('f', seq), '',"
+                   " DATE(NOW()) - INTERVAL 9 DAY FROM seq_1_to_3500");
+    store_test_purge_fill(200001, 200100, "NULL", "NOW(6) - INTERVAL 3 DAY");
+
+    memset(&walk, 0, sizeof(otpreg_store_purge_t));
+
+    rows = 0;
+    most = 0;
+    more = true;
+
+    for (i = 0; i < 20 && more; i++) {
+        before = store_test_rows_read();
+        (void) otpreg_store_purge(&store_test_socket, &walk, &n, &more,
+                                  store_test_error);
+        read = store_test_rows_read() - before;
+        most = (read > most) ? read : most;
+        rows += n;
+    }
+
+    tap_is(i, 4, "calls until the end");
+    tap_ok(most < 8000, "attack 37: rows read by a call at most: %lld", most);
+    tap_is(store_test_num("SELECT COUNT(*) FROM users WHERE username LIKE"
+                          " 'user%%'"), 0,
+           "attack 37: those behind 3,500 who must stay are deleted");
+    tap_is(store_test_rows("users"), 23500, "the others stay");
+}
+
+
+static void
+store_test_purge_fails(void)
+{
+    bool                  more;
+    unsigned              rows;
+    otpreg_store_purge_t  walk;
+
+    store_test_group("purge: one kind fails");
+
+    store_test_purge_fill(1, 10, "NULL", "NOW(6) - INTERVAL 9 DAY");
+    store_test_sql("RENAME TABLE sends TO away");
+
+    memset(&walk, 0, sizeof(otpreg_store_purge_t));
+    tap_ok(otpreg_store_purge(&store_test_socket, &walk, &rows, &more,
+                              store_test_error) != OTPREG_OK,
+           "attack 37: a table is away: a failure");
+    tap_ok(strstr(store_test_error, "1146") != NULL, "the log: %s",
+           store_test_error);
+    store_test_counts(0, 0, 0, "attack 37: the other kinds are deleted");
+    tap_is(rows, 30, "and counted");
+
+    store_test_sql("RENAME TABLE away TO sends");
+    tap_is(otpreg_store_purge(&store_test_socket, &walk, &rows, &more,
+                              store_test_error), OTPREG_OK, "back");
+    tap_is_text(store_test_error, "", "nothing for the log");
+}
+
+
+/* ----- migrations */
+
+static const char *
+store_test_table(const char *database, const char *table)
+{
+    static char  text[2][4096];
+    static int   n;
+
+    n = !n;
+    text[n][0] = '\0';
+    store_test_sql("SET SESSION group_concat_max_len = 4000");
+    snprintf(text[n], sizeof(text[n]), "%s",
+             store_test_text("SELECT MD5(CONCAT((SELECT GROUP_CONCAT("
+                 "column_name, '|', column_type, '|', is_nullable ORDER BY"
+                 " column_name) FROM information_schema.columns WHERE"
+                 " table_schema = '%s' AND table_name = '%s'),"
+                 " (SELECT GROUP_CONCAT(index_name, '|', non_unique, '|',"
+                 " seq_in_index, '|', column_name ORDER BY index_name,"
+                 " seq_in_index) FROM information_schema.statistics WHERE"
+                 " table_schema = '%s' AND table_name = '%s')))",
+                 database, table, database, table));
+
+    return text[n];
+}
+
+
+static void
+store_test_migrations(void)
+{
+    char               name[64];
+    uint8_t            id[OTPREG_ID_LEN];
+    unsigned           i, left;
+    otpreg_db_conf_t  *conf;
+
+    static const char *const  tables[] = {
+        "otpreg_schema", "users", "otps", "messages", "budgets", "sends",
+        "sms_sends", "sms_totals"
+    };
+
+    store_test_group("migrations");
+
+    store_test_control("migrate old 1 1");
+    store_test_sql("INSERT INTO old.users (id, username, username_key, email,"
+                   " email_key, password, created_at, is_active,"
+                   " email_verified_at, verified_at) VALUES"
+                   " (1, 'ann', 'ann', 'ann@example.com', 'ann@example.com',"
+                   " 'phc', NOW(6), 1, NOW(6), NOW(6)),"
+                   " (2, 'bob', 'bob', 'bob@example.com', 'bob@example.com',"
+                   " 'phc', NOW(6), 0, NULL, NULL);"
+                   "INSERT INTO old.sends (channel, address_key, sent_at)"
+                   " VALUES (1, 'bob@example.com', NOW(6))");
+    store_test_id(id);
+    store_test_sql("INSERT INTO old.otps (id, purpose, user_id, channel,"
+                   " address, address_key, key_name, digits, created_at,"
+                   " sent_at, expires_at) VALUES (%s, 1, 2, 1,"
+                   " 'bob@example.com', 'bob@example.com', 'k', 6, NOW(6),"
+                   " NOW(6), NOW(6) + INTERVAL 600 SECOND)", hex(id));
+
+    conf = store_test_conf(&store_test_socket);
+    conf->name = "old";
+    tap_is(store_test_try(conf, id, true, &left), OTPREG_DATABASE_DOWN,
+           "before: database down");
+    tap_ok(strstr(store_test_error, "load sql/migrations/0002-") != NULL,
+           "the log: %s", store_test_error);
+
+    for (i = 1; i <= 2; i++) {
+        snprintf(name, sizeof(name), "0002 for the %s time",
+                 i == 1 ? "first" : "second");
+        store_test_control("migrate old 2 2");
+
+        tap_is_text(store_test_text("SELECT GROUP_CONCAT(version) FROM"
+                                    " old.otpreg_schema"), "1,2", "%s", name);
+        tap_is_text(store_test_text("SELECT CONCAT_WS('|', username, email,"
+                                    " is_active, email_owner) FROM old.users"
+                                    " WHERE id = 1"),
+                    "ann|ann@example.com|1|ann@example.com",
+                    "%s: what was verified stays so", name);
+        tap_is(store_test_num("SELECT COUNT(*) FROM old.sends"), 1,
+               "%s: what was sent still counts", name);
+    }
+
+    conf = store_test_conf(&store_test_socket);
+    conf->name = "old";
+    tap_is(store_test_try(conf, id, true, &left), OTPREG_OK,
+           "a sign-up from before is verified");
+
+    for (i = 0; i < tap_items(tables); i++) {
+        tap_is_text(store_test_table("old", tables[i]),
+                    store_test_table("otpreg", tables[i]),
+                    "%s: as in a new database", tables[i]);
+    }
+
+    store_test_sql("DROP DATABASE old");
 }
 
 
@@ -2018,7 +2244,7 @@ store_test_battery(const otpreg_db_conf_t *conf, const char *name)
     tap_is(otpreg_store_release(conf, "node", store_test_dead, &n,
                                 store_test_error), OTPREG_OK,
            "%s: release", name);
-    tap_ok(otpreg_store_purge(conf, &rows, store_test_error) == OTPREG_OK
+    tap_ok(store_test_purged(conf, &rows) == OTPREG_OK
            && rows == 0, "%s: purge", name);
 }
 
@@ -2115,7 +2341,7 @@ store_test_reconnect(void)
     tap_is(otpreg_store_release(&store_test_socket, "node", store_test_dead,
                                 &n, store_test_error), OTPREG_OK, "release");
     (void) store_test_kill();
-    tap_is(otpreg_store_purge(&store_test_socket, &n, store_test_error),
+    tap_is(store_test_purged(&store_test_socket, &n),
            OTPREG_OK, "purge");
     store_test_counts(2, 2, 3, "nothing twice");
 
@@ -3019,15 +3245,19 @@ store_test_schema(void)
         const char  *after;
         const char  *error;
     } tests[] = {
-        { "newer", "INSERT INTO otpreg_schema VALUES (2, NOW())",
-          "DELETE FROM otpreg_schema WHERE version = 2", "version 2," },
-        { "older", "UPDATE otpreg_schema SET version = 0",
-          "UPDATE otpreg_schema SET version = 1", "version 0," },
-        { "empty", "UPDATE otpreg_schema SET version = 0;"
-          "DELETE FROM otpreg_schema",
-          "INSERT INTO otpreg_schema VALUES (1, NOW())", "version 0," },
+        { "newer", "INSERT INTO otpreg_schema VALUES (99, NOW())",
+          "DELETE FROM otpreg_schema WHERE version = 99",
+          "has version 99, this module needs 2: it is that of a newer" },
+        { "older", "DELETE FROM otpreg_schema WHERE version > 1",
+          "INSERT INTO otpreg_schema VALUES (2, NOW())",
+          "has version 1, this module needs 2: load sql/migrations/0002-" },
+        { "empty", "RENAME TABLE otpreg_schema TO away;"
+          "CREATE TABLE otpreg_schema LIKE away",
+          "DROP TABLE otpreg_schema; RENAME TABLE away TO otpreg_schema",
+          "load sql/schema.sql" },
         { "missing", "RENAME TABLE otpreg_schema TO away",
-          "RENAME TABLE away TO otpreg_schema", "1146" },
+          "RENAME TABLE away TO otpreg_schema",
+          "1146" },
     };
 
     store_test_group("the version of the schema");
@@ -3040,8 +3270,7 @@ store_test_schema(void)
         tap_is(store_test_try(store_test_conf(&store_test_socket), id, true,
                               &left), OTPREG_DATABASE_DOWN,
                "%s: database down", tests[i].name);
-        tap_ok(strstr(store_test_error, tests[i].error) != NULL
-               && strstr(store_test_error, "sql/schema.sql") != NULL,
+        tap_ok(strstr(store_test_error, tests[i].error) != NULL,
                "%s: the log says what to do: %s", tests[i].name,
                store_test_error);
 
@@ -3361,7 +3590,7 @@ store_test_sms_limited(void)
                    "INSERT INTO sms_totals VALUES"
                    " ('site', NOW() - INTERVAL 71 HOUR, 1),"
                    " ('site', NOW() - INTERVAL 73 HOUR, 1)");
-    tap_is(otpreg_store_purge(&store_test_socket, &rows, store_test_error),
+    tap_is(store_test_purged(&store_test_socket, &rows),
            OTPREG_OK, "purge");
     tap_is(store_test_rows("sms_sends"), 7, "what is two days old is gone");
     tap_is(store_test_rows("sms_totals"), 2, "and of the sums three days");
@@ -3396,6 +3625,9 @@ static const struct {
     { "claim-races",     store_test_claim_races },
     { "release",         store_test_release },
     { "purge",           store_test_purge },
+    { "purge-big",       store_test_purge_big },
+    { "purge-fails",     store_test_purge_fails },
+    { "migrations",      store_test_migrations },
     { "reconnect",       store_test_reconnect },
     { "breaks",          store_test_breaks },
     { "kills",           store_test_kills },
