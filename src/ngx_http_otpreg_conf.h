@@ -62,6 +62,8 @@ char *ngx_http_otpreg_set_site(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_otpreg_set_couriers(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+char *ngx_http_otpreg_set_courier_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_otpreg_set_address_limit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_otpreg_set_password_length(ngx_conf_t *cf, ngx_command_t *cmd,

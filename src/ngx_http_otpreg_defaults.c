@@ -152,6 +152,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->csp = NGX_CONF_UNSET_PTR;
     olcf->languages = NGX_CONF_UNSET_PTR;
     olcf->smtp = NGX_CONF_UNSET_PTR;
+    olcf->rules = NGX_CONF_UNSET_PTR;
 
     ngx_http_otpreg_limit_unset(olcf);
 
@@ -230,6 +231,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->cookie_secure, prev->cookie_secure, 1);
     ngx_conf_merge_ptr_value(conf->languages, prev->languages, NULL);
     ngx_conf_merge_ptr_value(conf->smtp, prev->smtp, NULL);
+    ngx_conf_merge_ptr_value(conf->rules, prev->rules, NULL);
 
     if (ngx_http_otpreg_service_complete(cf, conf) != NGX_OK) {
         return NGX_CONF_ERROR;

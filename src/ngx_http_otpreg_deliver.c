@@ -18,6 +18,7 @@
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_task.h"
+#include "ngx_http_otpreg_verdict.h"
 
 
 #define NGX_HTTP_OTPREG_BACKOFF_MIN   2000U     /* ms */
@@ -59,7 +60,6 @@ static void ngx_http_otpreg_deliver_broken(void *data);
 static void ngx_http_otpreg_deliver_done(void *data);
 static void ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
-static ngx_uint_t ngx_http_otpreg_deliver_is_temporary(ngx_uint_t status);
 static unsigned ngx_http_otpreg_deliver_backoff(unsigned attempts);
 static void ngx_http_otpreg_deliver_count(ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d);
@@ -271,6 +271,7 @@ ngx_http_otpreg_deliver_next(ngx_http_request_t *r,
         }
 
         if (uri.len != 0) {
+            d->template = uri;
             return ngx_http_otpreg_deliver_start(r, d, &uri, NULL);
         }
     }
@@ -287,6 +288,7 @@ ngx_http_otpreg_deliver_start(ngx_http_request_t *r,
     d->answered = 0;
     d->error = 0;
     d->unsent = 0;
+    d->asked = NULL;
     ngx_str_null(&d->body);
 
     d->waiting = ngx_http_otpreg_detached_subrequest(r, uri, body,
@@ -309,6 +311,13 @@ ngx_http_otpreg_deliver_answer(ngx_http_request_t *sr, void *data,
 
     ngx_buf_t  *b;
     ngx_str_t   body;
+
+    if (!d->answered) {
+
+        /* an "error_page" of the server may lead it elsewhere afterwards */
+
+        d->asked = ngx_http_get_module_loc_conf(sr, ngx_http_otpreg_module);
+    }
 
     d->answered = 1;
     d->status = sr->headers_out.status;
@@ -391,12 +400,13 @@ ngx_http_otpreg_deliver_rendered(ngx_http_otpreg_dispatch_t *d)
                      (d->step == NGX_HTTP_OTPREG_STEP_TEXT) ? "text" : "html",
                      d->status, d->error ? ", too large or broken off" : "");
         d->error = 1;
+        d->fault = 1;
         return NGX_ERROR;
     }
 
     if (d->step == NGX_HTTP_OTPREG_STEP_HTML) {
         d->html = d->body;
-        return NGX_OK;
+        return ngx_http_otpreg_text_check(d, "html", &d->html);
     }
 
     otpreg_text_split(ngx_http_otpreg_str(&d->body), &subject, &body);
@@ -406,7 +416,7 @@ ngx_http_otpreg_deliver_rendered(ngx_http_otpreg_dispatch_t *d)
     d->text.data = (u_char *) body.data;
     d->text.len = body.len;
 
-    return NGX_OK;
+    return ngx_http_otpreg_text_check(d, "text", &d->text);
 }
 
 
@@ -418,15 +428,17 @@ ngx_http_otpreg_deliver_rendered(ngx_http_otpreg_dispatch_t *d)
 static ngx_uint_t
 ngx_http_otpreg_deliver_another(ngx_http_otpreg_dispatch_t *d)
 {
-    u_char        hex[OTPREG_ID_LEN * 2];
-    ngx_str_t     id, *uri;
-    ngx_array_t  *couriers;
+    u_char                     hex[OTPREG_ID_LEN * 2];
+    ngx_str_t                  id, *uri;
+    ngx_array_t               *couriers;
+    ngx_http_otpreg_verdict_e  verdict;
 
     couriers = d->service->conf->couriers[d->message.otp.channel - 1];
+    verdict = ngx_http_otpreg_verdict(d->asked, d->status);
 
     if (d->courier + 1 == couriers->nelts
-        || (!ngx_http_otpreg_deliver_is_temporary(d->status)
-            && d->status != 401 && d->status != 402 && d->status != 403))
+        || verdict == NGX_HTTP_OTPREG_VERDICT_SENT
+        || verdict == NGX_HTTP_OTPREG_VERDICT_REFUSED)
     {
         return 0;
     }
@@ -571,18 +583,24 @@ ngx_http_otpreg_deliver_done(void *data)
 static void
 ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
 {
-    ngx_uint_t  answered;
+    ngx_uint_t                 answered;
+    ngx_http_otpreg_verdict_e  verdict;
 
     answered = (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->answered);
 
-    if (answered && d->status >= 200 && d->status < 300) {
+    verdict = answered ? ngx_http_otpreg_verdict(d->asked, d->status)
+                       : NGX_HTTP_OTPREG_VERDICT_LATER;
+
+    if (verdict == NGX_HTTP_OTPREG_VERDICT_SENT) {
         d->fate = OTPREG_STORE_SENT;
         return;
     }
 
     ngx_http_otpreg_deliver_reason(d);
 
-    if (answered && !ngx_http_otpreg_deliver_is_temporary(d->status)) {
+    if (verdict == NGX_HTTP_OTPREG_VERDICT_NEXT
+        || verdict == NGX_HTTP_OTPREG_VERDICT_REFUSED)
+    {
         d->fate = OTPREG_STORE_GIVEN_UP;
         return;
     }
@@ -591,6 +609,10 @@ ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
         d->fate = OTPREG_STORE_UNSENT;
         d->delay_ms = ngx_http_otpreg_deliver_backoff(1);
         return;
+    }
+
+    if (verdict == NGX_HTTP_OTPREG_VERDICT_FAULT) {
+        d->fault = 1;
     }
 
     d->fate = OTPREG_STORE_LATER;
@@ -620,14 +642,6 @@ ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d)
     } else {
         ngx_sprintf(d->reason, "broken off%Z");
     }
-}
-
-
-static ngx_uint_t
-ngx_http_otpreg_deliver_is_temporary(ngx_uint_t status)
-{
-    return status == 0 || status == 408 || status == 425 || status == 429
-           || status >= 500;
 }
 
 
@@ -709,7 +723,8 @@ ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d)
         break;
 
     case OTPREG_STORE_LATER:
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+        level = d->fault ? NGX_LOG_ERR : NGX_LOG_WARN;
+        ngx_log_error(level, ngx_cycle->log, 0,
                       "otpreg: message %V not sent, attempt %ui: %s; "
                       "next in %ui ms",
                       &id, (ngx_uint_t) d->message.attempts, d->reason,

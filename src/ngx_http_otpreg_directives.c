@@ -213,6 +213,13 @@ ngx_command_t  ngx_http_otpreg_commands[] = {
       0,
       NULL },
 
+    { ngx_string("otpreg_courier_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
+      ngx_http_otpreg_set_courier_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("otpreg_console"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_otpreg_set_handler,

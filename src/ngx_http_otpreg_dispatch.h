@@ -41,6 +41,7 @@ struct ngx_http_otpreg_dispatch_s {
     ngx_str_t                       subject;
     ngx_str_t                       text;
     ngx_str_t                       html;
+    ngx_str_t                       template;   /* the newest one's URI */
 
     ngx_uint_t                      step;
     ngx_uint_t                      courier;    /* the one that tries */
@@ -51,6 +52,10 @@ struct ngx_http_otpreg_dispatch_s {
     unsigned                        answered:1; /* the newest subrequest */
     unsigned                        error:1;    /* it broke off */
     unsigned                        unsent:1;   /* it was never on its way */
+    unsigned                        fault:1;    /* whoever runs us must act */
+
+    /* of the location that has answered it */
+    ngx_http_otpreg_loc_conf_t     *asked;
 
     /* why it was not sent: no address, no code */
     u_char                          reason[OTPREG_REASON_MAX + 1];
@@ -113,6 +118,18 @@ ngx_int_t ngx_http_otpreg_text_sms(ngx_http_otpreg_dispatch_t *d);
 ngx_uint_t ngx_http_otpreg_deliver_is_bound(const uint8_t *id,
     const char *address, const char *code, const char *text,
     const uint8_t tag[OTPREG_BINDING_LEN]);
+
+
+/*
+ * Check a part that the template d->template has rendered: nothing goes out
+ * with SSI commands in it, and no text of a code without the code.
+ *
+ * name   [in]  of the part, for the log
+ *
+ * NGX_OK, or NGX_ERROR with d->reason and d->fault.
+ */
+ngx_int_t ngx_http_otpreg_text_check(ngx_http_otpreg_dispatch_t *d,
+    const char *name, const ngx_str_t *part);
 
 
 /* Write d->fate to the database, give the place free, destroy d. */

@@ -185,6 +185,7 @@ typedef struct {
     ngx_http_otpreg_languages_t *languages;     /* NULL: English only */
 
     otpreg_smtp_conf_t         *smtp;
+    ngx_array_t                *rules;          /* of a courier, see verdict */
     ngx_http_otpreg_service_t  *service;
 } ngx_http_otpreg_loc_conf_t;
 

@@ -9,7 +9,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "otpreg_template.h"
+
 #include "ngx_http_otpreg_dispatch.h"
+
+
+static void ngx_http_otpreg_text_reason(ngx_http_otpreg_dispatch_t *d,
+    const char *name, const char *fault);
 
 
 /* what is said when no template says it: one part, with the last line */
@@ -91,4 +97,59 @@ ngx_http_otpreg_text_mail(ngx_http_otpreg_dispatch_t *d)
                   - d->text.data;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_text_check(ngx_http_otpreg_dispatch_t *d, const char *name,
+    const ngx_str_t *part)
+{
+    const char  *fault;
+
+    fault = otpreg_template_fault(ngx_http_otpreg_str(&d->subject), "");
+
+    /* where there is no text one of our own takes its place */
+
+    if (fault == NULL && part->len != 0) {
+        fault = otpreg_template_fault(ngx_http_otpreg_str(part),
+                                      (const char *) d->code);
+    }
+
+    if (fault == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_otpreg_text_reason(d, name, fault);
+
+    d->error = 1;
+    d->fault = 1;
+
+    return NGX_ERROR;
+}
+
+
+/* the reason goes into the log and the database: plain ASCII, no arguments */
+
+static void
+ngx_http_otpreg_text_reason(ngx_http_otpreg_dispatch_t *d, const char *name,
+    const char *fault)
+{
+    u_char  *p, *last;
+    size_t   i;
+
+    p = ngx_snprintf(d->reason, OTPREG_REASON_MAX, "the %s template %s: ",
+                     name, fault);
+    last = d->reason + OTPREG_REASON_MAX;
+
+    for (i = 0; i < d->template.len && p < last; i++) {
+
+        if (d->template.data[i] == '?') {
+            break;
+        }
+
+        *p++ = (d->template.data[i] > ' ' && d->template.data[i] < 0x7f)
+               ? d->template.data[i] : '?';
+    }
+
+    *p = '\0';
 }

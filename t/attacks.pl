@@ -171,9 +171,9 @@ my %Attack = (
             'if (!work->dead(strtol(leases[i] + strlen(work->node) + 1, NULL,'
             . ' 10)))', 'if (1)']],
     34 => ['couriers', 'status < 300 is sent, no other',
-           ['src/ngx_http_otpreg_deliver.c',
-            'd->status >= 200 && d->status < 300',
-            'd->status >= 200 && d->status < 400']],
+           ['src/ngx_http_otpreg_verdict.c',
+            'status >= 200 && status < 300',
+            'status >= 200 && status < 400']],
     35 => ['attacks', 'UNIQUE KEY users_email_owner',
            ['sql/schema.sql',
             "    UNIQUE KEY users_email_owner (email_owner),\n",

@@ -772,3 +772,31 @@ otpreg_honeypot h-captcha-response;
 --- must_die
 --- error_log
 "otpreg_honeypot" directive is the name of another field in
+
+
+=== TEST 71: otpreg_courier_status with a verdict that is none
+--- http_config
+--- config
+location = /c { otpreg_courier_status sent 409; }
+--- must_die
+--- error_log
+invalid parameter "sent" in
+
+
+=== TEST 72: otpreg_courier_status with what is sent already
+--- http_config
+--- config
+location = /c { otpreg_courier_status later 409 202; }
+--- must_die
+--- error_log
+invalid parameter "202" in
+
+
+=== TEST 73: otpreg_courier_status with a status twice
+--- http_config
+--- config
+location = /c { otpreg_courier_status later 409;
+                otpreg_courier_status refused 409; }
+--- must_die
+--- error_log
+duplicate status "409" in

@@ -493,6 +493,8 @@ sub logged {
     my ($m, $attempt, $fate, $error) = @_;
     my $line = $fate eq 'sent' ? "\\[info\\].*message $m->{id} sent"
              : $fate eq 'given up' ? "\\[error\\].*message $m->{id} given up"
+             : ($error // '') =~ /answered 40[1-57]/
+             ? "\\[error\\].*message $m->{id} not sent"
              : "\\[warn\\].*message $m->{id} not sent";
     $line .= ", attempt $attempt";
     $line .= ": \Q$error\E" if defined $error;
@@ -630,9 +632,13 @@ my $answered = sub {
 
 failure('400/422 invalid', 'given up', $answered->('invalid'),
         sub { $_->{invalid} });
-failure('401 wrong key', 'given up', $answered->('denied'),
+failure('401 wrong key', 'tried again', $answered->('denied'),
         sub { $_->{denied} });
-failure('403', 'given up', 'the courier answered 403', { status => 403 });
+failure('402 no credit', 'tried again', 'the courier answered 402',
+        { status => 402 });
+failure('403', 'tried again', 'the courier answered 403', { status => 403 });
+failure('404', 'tried again', 'the courier answered 404', { status => 404 });
+failure('420', 'tried again', 'the courier answered 420', { status => 420 });
 failure('302 elsewhere', 'given up', 'the courier answered 302',
         { status => 302, headers => { Location => '/elsewhere' } });
 failure('307 to a private address', 'given up', 'the courier answered 307',

@@ -13,6 +13,7 @@ use OtpReg -plain;
 use OtpReg::Env qw(is_alive);
 use OtpReg::Nginx;
 use OtpReg::Provider;
+use POSIX ();
 use Test::More;
 
 my $password = 'correct horse battery staple';
@@ -202,7 +203,8 @@ proxy_pass http:\/\/127.0.0.1:$port\/send;
         proxy_set_header Idempotency-Key \$otpreg_message_id;
         proxy_read_timeout 1s;
 END
-    my $nginx = OtpReg::Nginx->start($config, http_config => $http);
+    my $nginx = OtpReg::Nginx->start($config, http_config => $http,
+                                     log_level => 'info');
 
     my $to = signup($nginx);
     my $message = wait_message($to, 'sent');
@@ -237,12 +239,46 @@ END
     cmp_ok sql("SELECT TIMESTAMPDIFF(SECOND, NOW(6), due_at) FROM messages
                 WHERE address = '$to'"), '>', 900, 'Retry-After is obeyed';
 
-    for my $status (400, 401, 404, 302) {
+    provider_behave({ status => 429, headers => {
+        'Retry-After' => POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT',
+                                         gmtime(time + 1200)) } });
+    $to = signup($nginx);
+    ok wait_until(sub { message($to)->{error} }, 10), 'too many, again';
+    my $wait = sql("SELECT TIMESTAMPDIFF(SECOND, NOW(6), due_at) FROM messages
+                    WHERE address = '$to'");
+    ok $wait > 1100 && $wait <= 1201, "Retry-After as a date, too: $wait";
+
+    for my $value ('soon', '-5', 'Thu, 01 Jan 1970 00:00:00 GMT') {
+        provider_behave({ status => 503,
+                          headers => { 'Retry-After' => $value } });
+        $to = signup($nginx);
+        ok wait_until(sub { message($to)->{error} }, 10), "'$value'";
+        cmp_ok sql("SELECT TIMESTAMPDIFF(SECOND, NOW(6), due_at)
+                    FROM messages WHERE address = '$to'"), '<', 10,
+               'says nothing';
+    }
+
+    for my $status (400, 302, 409, 422) {
         provider_behave($status);
         $to = signup($nginx);
         like wait_message($to, 'failed')->{error}, qr/answered $status/,
              "$status: given up";
         is message($to)->{attempts}, 1, 'at once';
+    }
+
+    # what is up to us: a key, credit, a location
+
+    for my $status (401 .. 405, 407, 420) {
+        provider_behave($status, 200);
+        $to = signup($nginx);
+        my $id = message($to)->{id};
+        ok wait_until(sub { message($to)->{error} }, 10), "$status: tried";
+        is message($to)->{failed}, 0, 'and not given up';
+        my $level = $status == 420 ? 'warn' : 'error';
+        ok $nginx->wait_log(qr/\[$level\].*message $id not sent, attempt 1: the courier answered $status; /),
+           "[$level]";
+        wait_until(sub { hurry(); message($to)->{sent} }, 20, 0.3);
+        is message($to)->{attempts}, 2, 'sent by the next attempt';
     }
 
     provider_behave({ status => 200, size => 1_000_000 });
@@ -266,7 +302,7 @@ END
 subtest 'a template that cannot be sent is not taken for sent' => sub {
     my $config = default_config()
                  . "otpreg_mail_text /bad;\n"
-                 . "location = /bad { return 200 'not UTF-8: \xff'; }\n";
+                 . "location = /bad { return 200 'not UTF-8: \$otpreg_code \xff'; }\n";
     my $nginx = OtpReg::Nginx->start($config, http_config => $http);
 
     my $to = signup($nginx);
@@ -276,6 +312,75 @@ subtest 'a template that cannot be sent is not taken for sent' => sub {
     is mail_count($to), 0, 'nothing was sent';
     ok $nginx->stop, 'stopped';
 };
+
+
+# SSI was forgotten, or the code: the right text goes out after a reload
+
+my %template = (
+    'SSI is off' => [
+        ssi => 'off', txt => "Subject: A\n\nCode: ECHO\n", html => '<p>ECHO',
+        error => 'the text template holds "<!--#", so SSI is off there: '
+                 . '/tpl/otp.txt' ],
+    'SSI is off for text/plain' => [
+        ssi => 'on; ssi_types text/css', txt => "Subject: A\n\nCode: ECHO\n",
+        html => '<p>ECHO',
+        error => 'the text template holds "<!--#", so SSI is off there: '
+                 . '/tpl/otp.txt' ],
+    'a subject without SSI' => [
+        ssi => 'off', txt => "Subject: ECHO\n\n", html => '<p>ECHO',
+        error => 'the text template holds "<!--#", so SSI is off there: '
+                 . '/tpl/otp.txt' ],
+    'a text without the code' => [
+        ssi => 'on', txt => "Subject: ECHO\n\nType it.\n",
+        html => '<p>ECHO',
+        error => 'the text template lacks the code: /tpl/otp.txt' ],
+    'HTML without the code' => [
+        ssi => 'on', txt => "Subject: A\n\nECHO\n", html => '<p>Type it',
+        error => 'the html template lacks the code: /tpl/otp.html' ],
+);
+
+for my $what (sort keys %template) {
+    subtest "a template is not sent: $what" => sub {
+        my %t = @{ $template{$what} };
+        my $html = test_dir() . '/tpl';
+        my $echo = '<!--# echo var="otpreg_code" -->';
+        my $conf = default_config() . <<'END';
+otpreg_mail_text /tpl/$otpreg_template.txt;
+otpreg_mail_html /tpl/$otpreg_template.html?to=$otpreg_to;
+location /tpl/ { internal; root TEST; }
+END
+        $conf =~ s/TEST/test_dir()/e;
+        mkdir $html;
+        spew("$html/otp.txt", $t{txt} =~ s/ECHO/$echo/r);
+        spew("$html/otp.html", $t{html} =~ s/ECHO/$echo/r);
+
+        my $more = $http . "types { text/html html; text/plain txt; }\n";
+        my $types = $t{ssi} =~ /ssi_types/ ? '' : 'ssi_types text/plain;';
+        my $nginx = OtpReg::Nginx->start($conf,
+            log_level => 'info',
+            http_config => "$more ssi $t{ssi}; $types");
+
+        my $to = signup($nginx);
+        my $id = message($to)->{id};
+        ok wait_until(sub { message($to)->{error} }, 10), 'it waits';
+        is message($to)->{error}, $t{error}, 'the reason';
+        ok $nginx->wait_log(qr/\[error\].*message $id not sent, attempt 1: \Q$t{error}\E; next in/),
+           'is an error in the log';
+        is message($to)->{failed}, 0, 'it is not given up';
+        is mail_count($to), 0, 'nothing was sent';
+
+        spew("$html/otp.txt", "Subject: A\n\n$echo\n");
+        spew("$html/otp.html", "<p>$echo");
+        ok $nginx->reload(http_config => "$more ssi on; ssi_types text/plain;"),
+           'the administrator mends it';
+        wait_until(sub { hurry(); message($to)->{sent} }, 20, 0.3);
+        my $mail = wait_mail($to);
+        like $mail->{text}, qr/^\d{6}\s*\z/, 'then it is sent';
+        is mail_count($to), 1, 'once';
+        unlike $nginx->error_log, qr/\Q$to\E/, 'no address in the log';
+        ok $nginx->stop, 'stopped';
+    };
+}
 
 
 subtest 'attack 33: two nodes: each message is sent once' => sub {

@@ -219,8 +219,8 @@ my $port = $::Port;
 location = /courier/bad { internal; proxy_pass http://127.0.0.1:$port/bad; }"
 --- flow
 my $n = 9;
-for (['503' => 2], ['429' => 2], ['401' => 2], ['403' => 2], ['400' => 1],
-     ['404' => 1], ['202' => 1])
+for (['503' => 2], ['429' => 2], ['401' => 2], ['402' => 2], ['403' => 2],
+     ['404' => 2], ['420' => 2], ['400' => 1], ['202' => 1])
 {
     my ($status, $requests) = @$_;
     my $phone = '+1415555020' . $n--;
@@ -325,3 +325,69 @@ my $good = register(phone => '+14155550117');
 ok sms_to('+14155550117'), 'another is sent';
 is http('GET', '/verify-otp', cookie => $good->{cookie})->{body}, "[]\n",
    'and says nothing';
+
+
+=== TEST 26: a courier's own statuses
+--- http_config eval
+(my $http = $::Http) =~ s/otpreg_sms \/courier\/sms;/otpreg_sms \/courier\/own \/courier\/sms;/;
+"$http otpreg_fields username=required phone=required;"
+--- config eval
+my $port = $::Port;
+"$::Config
+location = /courier/own { internal; proxy_pass http://127.0.0.1:$port/own;
+    otpreg_courier_status next 422 400;
+    otpreg_courier_status refused 404;
+    otpreg_courier_status later 409; }"
+--- flow
+my $n = 9;
+for (['422' => 2], ['400' => 2], ['409' => 2], ['404' => 1], ['406' => 1],
+     ['503' => 2])
+{
+    my ($status, $requests) = @$_;
+    my $phone = '+1415555030' . $n--;
+    my $before = provider_requests();
+    provider_behave($status, 200);
+    register(phone => $phone);
+    ok wait_until(sub { sql("SELECT due_at IS NULL FROM messages
+                             WHERE address = '$phone'") }, 10),
+       "$status: finished";
+    my @new = (provider_requests())[$before .. provider_requests() - 1];
+    is_deeply [map { $_->{path} } @new],
+        [('/own', '/sms')[0 .. $requests - 1]],
+        "$status: " . ($requests == 2 ? 'the second one sends it'
+                                      : 'the first one is heard');
+    is sql("SELECT attempts FROM messages WHERE address = '$phone'"), 1,
+       "$status: in one attempt";
+}
+provider_behave();
+
+
+=== TEST 27: a courier's own statuses, and no other courier
+--- http_config eval
+"$::Http otpreg_fields username=required phone=required;"
+--- config eval
+my $port = $::Port;
+OtpReg::default_config() . "
+location = /courier/sms { internal; proxy_pass http://127.0.0.1:$port/own;
+    error_page 409 /elsewhere;
+    otpreg_courier_status next 422;
+    otpreg_courier_status later 409;
+    otpreg_courier_status refused 500; }
+location = /elsewhere { internal; return 400; }"
+--- flow
+my $n = 9;
+for (['422' => undef], ['409' => ''], ['500' => undef]) {
+    my ($status, $due) = @$_;
+    my $phone = '+1415555031' . $n--;
+    provider_behave($status, 200);
+    register(phone => $phone);
+    ok wait_until(sub { sql("SELECT last_error IS NOT NULL FROM messages
+                             WHERE address = '$phone'") }, 10),
+       "$status: answered";
+    is sql("SELECT IF(due_at IS NULL, 'given up', 'waits') FROM messages
+            WHERE address = '$phone'"),
+       defined $due ? 'waits' : 'given up', "$status: what it means";
+    is sql("SELECT last_error FROM messages WHERE address = '$phone'"),
+       "the courier answered $status", "$status: the reason";
+}
+provider_behave();

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "otpreg_binding.h"
+#include "otpreg_template.h"
 
 
 static void
@@ -47,10 +48,21 @@ otpreg_binding_verify(const uint8_t key[OTPREG_BINDING_KEY_LEN],
     const uint8_t id[OTPREG_ID_LEN], const char *address, const char *code,
     const char *text, const uint8_t tag[OTPREG_BINDING_LEN])
 {
-    uint8_t  own[OTPREG_BINDING_LEN];
+    uint8_t       own[OTPREG_BINDING_LEN];
+    otpreg_str_t  part;
 
     otpreg_binding_tag(key, id, address, code, own);
 
-    return sodium_memcmp(own, tag, OTPREG_BINDING_LEN) == 0
-           && (text == NULL || strstr(text, code) != NULL);
+    if (sodium_memcmp(own, tag, OTPREG_BINDING_LEN) != 0) {
+        return false;
+    }
+
+    if (text == NULL) {
+        return true;
+    }
+
+    part.data = (const uint8_t *) text;
+    part.len = strlen(text);
+
+    return otpreg_template_has_code(part, code);
 }

@@ -42,6 +42,8 @@ main(void)
            "what belongs together");
     tap_ok(binding_holds(binding_a, "a@example.com", "123456",
                          "Your code is 123456.", tag), "and its text");
+    tap_ok(binding_holds(binding_a, "a@example.com", "123456",
+                         "Your code is 123 456.", tag), "and in two groups");
     tap_ok(binding_holds(binding_a, "a@example.com", "", "No code.", none),
            "a message without a code");
 
