@@ -85,7 +85,7 @@ ngx_http_otpreg_add_security_headers(ngx_http_request_t *r,
     } headers[] = {
         { "Cache-Control", ngx_string("no-store") },
         { "Vary", ngx_string("Accept") },
-        { "Referrer-Policy", ngx_string("no-referrer") },
+        { "Referrer-Policy", ngx_string("same-origin") },
         { "X-Content-Type-Options", ngx_string("nosniff") },
         { "X-Frame-Options", ngx_string("DENY") }
     };

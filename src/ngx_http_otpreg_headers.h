@@ -30,7 +30,8 @@ ngx_int_t ngx_http_otpreg_add_header(ngx_http_request_t *r, const char *name,
 
 /*
  * What every answer carries, an error page of nginx, too: no caching, no
- * framing, no referrer; policy is the Content-Security-Policy, or empty.
+ * framing, no referrer for others; policy is the Content-Security-Policy, or
+ * empty.
  */
 ngx_int_t ngx_http_otpreg_add_security_headers(ngx_http_request_t *r,
     ngx_http_complex_value_t *policy);

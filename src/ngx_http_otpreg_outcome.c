@@ -50,6 +50,11 @@ static const ngx_http_otpreg_answer_t
         ngx_string("The form was sent by another site. Please fill it in "
                    "here.") },
 
+    [OTPREG_PLAIN_HTTP] = {
+        403, ngx_string("plain_http"),
+        ngx_string("Signing up works over a secure connection only. Please "
+                   "open this page with https:// in its address.") },
+
     [OTPREG_INVALID_FIELDS] = {
         422, ngx_string("invalid_fields"),
         ngx_string("Please correct the fields below.") },

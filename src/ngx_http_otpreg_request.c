@@ -13,14 +13,15 @@
 
 #include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_origin.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 
 
 static ngx_int_t ngx_http_otpreg_refuse(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_otpreg_is_own_origin(ngx_http_request_t *r,
-    ngx_str_t *origin);
+static otpreg_outcome_t ngx_http_otpreg_check_head(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
 static otpreg_form_type_t ngx_http_otpreg_form_type(ngx_http_request_t *r);
 static void ngx_http_otpreg_form_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_collect_form(ngx_http_request_t *r,
@@ -112,73 +113,13 @@ ngx_http_otpreg_refuse(ngx_http_request_t *r)
 }
 
 
-ngx_uint_t
-ngx_http_otpreg_is_cross_site(ngx_http_request_t *r)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_http_otpreg_find_header(r, "sec-fetch-site");
-
-    if (h != NULL) {
-        return !((h->value.len == sizeof("same-origin") - 1
-                  && ngx_strncmp(h->value.data, "same-origin",
-                                 h->value.len) == 0)
-                 || (h->value.len == sizeof("none") - 1
-                     && ngx_strncmp(h->value.data, "none", h->value.len)
-                        == 0));
-    }
-
-    h = ngx_http_otpreg_find_header(r, "origin");
-
-    return h != NULL && !ngx_http_otpreg_is_own_origin(r, &h->value);
-}
-
-
-static ngx_uint_t
-ngx_http_otpreg_is_own_origin(ngx_http_request_t *r, ngx_str_t *origin)
-{
-    size_t   len;
-    u_char  *p;
-
-    if (r->headers_in.host == NULL) {
-        return 0;
-    }
-
-    p = ngx_strnstr(origin->data, "://", origin->len);
-    if (p == NULL) {
-        return 0;                               /* "null" */
-    }
-
-    p += sizeof("://") - 1;
-    len = origin->data + origin->len - p;
-
-    return len == r->headers_in.host->value.len
-           && ngx_strncasecmp(p, r->headers_in.host->value.data, len) == 0;
-}
-
-
 ngx_int_t
 ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     ngx_http_otpreg_form_pt handler)
 {
     ngx_int_t  rc;
 
-    if (ngx_http_otpreg_is_cross_site(r)) {
-        ctx->outcome = OTPREG_CROSS_SITE;
-
-    } else if (ngx_http_otpreg_form_type(r) == OTPREG_FORM_UNKNOWN
-               && (ctx->role != NGX_HTTP_OTPREG_RESEND
-                   || r->headers_in.content_length_n > 0
-                   || r->headers_in.chunked))
-    {
-        ctx->outcome = OTPREG_BODY_TYPE;
-
-    } else if (ngx_http_otpreg_body_is_encoded(r)) {
-        ctx->outcome = OTPREG_BODY_TYPE;
-
-    } else if (r->headers_in.content_length_n > NGX_HTTP_OTPREG_BODY_MAX) {
-        ctx->outcome = OTPREG_BODY_TOO_LARGE;
-    }
+    ctx->outcome = ngx_http_otpreg_check_head(r, ctx);
 
     if (ctx->outcome != OTPREG_OK) {
 
@@ -203,6 +144,44 @@ ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     }
 
     return NGX_DONE;
+}
+
+
+/* what can be said of a form before its body is read */
+
+static otpreg_outcome_t
+ngx_http_otpreg_check_head(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+{
+    if (ngx_http_otpreg_is_cross_site(r)) {
+        return OTPREG_CROSS_SITE;
+    }
+
+    if (ctx->conf->cookie_secure && ngx_http_otpreg_is_plain_http(r)) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "otpreg: a form came over plain HTTP, where a browser "
+                      "keeps no cookie of \"otpreg_cookie_secure on\": serve "
+                      "the site by HTTPS");
+
+        return OTPREG_PLAIN_HTTP;
+    }
+
+    if (ngx_http_otpreg_form_type(r) == OTPREG_FORM_UNKNOWN
+        && (ctx->role != NGX_HTTP_OTPREG_RESEND
+            || r->headers_in.content_length_n > 0
+            || r->headers_in.chunked))
+    {
+        return OTPREG_BODY_TYPE;
+    }
+
+    if (ngx_http_otpreg_body_is_encoded(r)) {
+        return OTPREG_BODY_TYPE;
+    }
+
+    if (r->headers_in.content_length_n > NGX_HTTP_OTPREG_BODY_MAX) {
+        return OTPREG_BODY_TOO_LARGE;
+    }
+
+    return OTPREG_OK;
 }
 
 

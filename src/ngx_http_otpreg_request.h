@@ -36,13 +36,6 @@ ngx_int_t ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
 
 
 /*
- * Whether a POST comes from a page of another site, as far as the browser says
- * (Sec-Fetch-Site, else Origin against Host).  A program sends neither.
- */
-ngx_uint_t ngx_http_otpreg_is_cross_site(ngx_http_request_t *r);
-
-
-/*
  * Check the type and the length of a form and read it; then handler is called,
  * and must finalize the request.  Returns what the content handler returns.
  */

@@ -88,6 +88,7 @@ sub start_nginx {
 
 my $Nginx = start_nginx('', $Others);
 my $Soon = start_nginx('otpreg_resend_delay 1s;');
+my $Secure = start_nginx('otpreg_cookie_secure on;');
 
 
 # ----- what a person does
@@ -109,7 +110,8 @@ sub fill_in {
 
 sub open_form {
     my ($browser, $nginx) = @_;
-    $browser->go(($nginx // $Nginx)->port, '/register');
+    $browser->go(($nginx // $Nginx)->port, '/register',
+                 ($browser->{hosts} // [])->[0]);
 }
 
 # sign up to the page that asks for the code; returns the address
@@ -281,6 +283,30 @@ in_browser('a sign-up on a phone', { phone => 1 }, sub {
 in_browser('a sign-up on a phone without JavaScript',
            { phone => 1, javascript => 0 },
            sub { whole_sign_up($_[0], 'phone-noscript') });
+
+# Over plain HTTP a browser tells nothing of itself but Origin; localhost and
+# 127.0.0.1 are as good as HTTPS.
+
+in_browser('attack 21: a sign-up over plain HTTP', { hosts => ['app.test'] },
+           sub { whole_sign_up($_[0], 'plain') });
+
+in_browser('attack 21: one without JavaScript',
+           { hosts => ['app.test'], javascript => 0 },
+           sub { whole_sign_up($_[0], 'plain-noscript') });
+
+in_browser('a secure cookie, over plain HTTP', { hosts => ['app.test'] }, sub {
+    my ($browser) = @_;
+
+    my $name = fresh_name();
+    open_form($browser, $Secure);
+    fill_in($browser, $name, "$name\@example.com", $Password, $Password);
+    $browser->press('Create account');
+    is $browser->path, '/register', 'the form again';
+    like $browser->text, qr/works over a secure connection only/, 'says why';
+    is is_active("$name\@example.com"), undef, 'nothing was written';
+    like $Secure->error_log, qr/a form came over plain HTTP/,
+         'and so does the log';
+});
 
 
 # ----- errors

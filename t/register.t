@@ -58,7 +58,7 @@ GET /register
 --- error_code: 200
 --- response_headers
 Cache-Control: no-store
-Referrer-Policy: no-referrer
+Referrer-Policy: same-origin
 X-Content-Type-Options: nosniff
 X-Frame-Options: DENY
 Content-Security-Policy: default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'
@@ -357,7 +357,22 @@ for ([{ 'Sec-Fetch-Site' => 'cross-site' }, 403],
      [{ Origin => 'https://evil.example' }, 403],
      [{ Origin => 'null' }, 403],
      [{ Origin => 'http://localhost', Host => 'localhost' }, 303],
-     [{ Origin => 'http://localhost:1', Host => 'localhost:2' }, 403])
+     [{ Origin => 'http://localhost:1', Host => 'localhost:2' }, 403],
+     [{ Referer => 'http://evil.example/' }, 403],
+     [{ Referer => 'http://evil.example/http://localhost/' }, 403],
+     [{ Referer => 'http://localhost.evil.example/' }, 403],
+     [{ Referer => '' }, 403],
+     [{ Referer => 'http://localhost/register?a=b', Host => 'localhost' },
+      303],
+     [{ Referer => 'http://localhost/', Host => 'localhost',
+        Origin => 'null' }, 403],
+     [{ Referer => 'http://localhost/', Host => 'localhost',
+        Origin => 'http://evil.example' }, 403],
+     [{ 'Sec-Fetch-Site' => 'same-origin', Origin => 'null' }, 303],
+     [{ 'Sec-Fetch-Site' => 'same-origin', Referer => 'http://evil.example/' },
+      303],
+     [{ 'Sec-Fetch-Site' => 'same-site', Referer => 'http://localhost/',
+        Host => 'localhost' }, 403])
 {
     my ($headers, $status) = @$_;
     my $res = http('POST', '/register', form => form(), headers => $headers);
@@ -426,3 +441,57 @@ is post()->{headers}{location}, 'https://localhost/second', 'a whole URL';
 is http('GET', '/register')->{body}, "app::GET\n", 'a named location';
 my $res = post(email => 'x');
 is $res->{body}, "app:invalid_fields:GET\n", 'sees the error';
+
+
+=== TEST 20: a whole URL in the request line: its host counts, not Host
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- user_files eval: $::Page
+--- flow
+for (['a.test', 'http://a.test', 'a.test', 303],
+     ['a.test:8080', 'http://a.test:8080', 'a.test:8080', 303],
+     ['a.test:8080', 'http://a.test:8080', 'evil.test', 303],
+     ['a.test', 'http://evil.test', 'evil.test', 403],
+     ['a.test:8080', 'http://a.test', 'a.test', 403],
+     ['a.test', 'http://a.test:8080', 'a.test:8080', 403])
+{
+    my ($authority, $origin, $host, $status) = @$_;
+    my $body = OtpReg::HTTP::form_encode(%{ form() });
+    my $res = http('POST', '', raw => "POST http://$authority/register"
+                   . " HTTP/1.1\r\nHost: $host\r\nOrigin: $origin\r\n"
+                   . "Connection: close\r\nContent-Type:"
+                   . " application/x-www-form-urlencoded\r\n"
+                   . 'Content-Length: ' . length($body) . "\r\n\r\n$body");
+    is $res->{status}, $status, "$authority from $origin, Host: $host";
+}
+
+
+=== TEST 21: with a secure cookie, a form over plain HTTP is told at once
+--- http_config eval
+(my $http = $::Http) =~ s/otpreg_cookie_secure off;//; $http
+--- config eval: $::Config
+--- user_files eval: $::Page
+--- flow
+my $before = sql('SELECT COUNT(*) FROM users');
+for my $headers ({ Origin => 'http://app.test' },
+                 { Referer => 'http://app.test/register' })
+{
+    my $res = http('POST', '/register', form => form(),
+                   headers => { Host => 'app.test', %$headers });
+    is $res->{status}, 403, join ' ', %$headers;
+    like $res->{body}, qr/plain_http/, 'the page says why';
+    is $res->{cookie}, '', 'no cookie that would be lost';
+}
+is sql('SELECT COUNT(*) FROM users'), $before, 'nothing was written';
+
+for my $headers ({ Origin => 'https://app.test' },
+                 { Referer => 'https://app.test/register' },
+                 { Origin => 'http://localhost', Host => 'localhost',
+                   'Sec-Fetch-Site' => 'same-origin' }, {})
+{
+    my $res = http('POST', '/register', form => form(),
+                   headers => { Host => 'app.test', %$headers });
+    is $res->{status}, 303, 'taken: ' . join ' ', %$headers;
+}
+--- error_log
+otpreg: a form came over plain HTTP, where a browser keeps no cookie of "otpreg_cookie_secure on": serve the site by HTTPS

@@ -23,6 +23,7 @@ typedef enum {
     OTPREG_BODY_TOO_LARGE,
     OTPREG_BODY_TYPE,               /* neither urlencoded nor JSON */
     OTPREG_CROSS_SITE,              /* posted by another site's page */
+    OTPREG_PLAIN_HTTP,              /* where no browser keeps the cookie */
     OTPREG_INVALID_FIELDS,          /* see the fields' own outcomes */
     OTPREG_FORM_EXPIRED,            /* shown too long ago, or no token */
     OTPREG_CHALLENGE_REQUIRED,      /* there is no solution */

@@ -21,6 +21,8 @@ package OtpReg::Browser;
 #     javascript  0: pages run no scripts (1)
 #     phone       1: a screen of 360 x 740, for touch if pages run scripts
 #                 (0: a window of 1280 x 900)
+#     hosts       names that are at 127.0.0.1: [qw(app.test)]; the browser takes
+#                 only localhost for a secure context without TLS ([])
 #
 # go($port, $path, $host)   open http://127.0.0.1:$port$path; another $host
 # back()
@@ -89,7 +91,9 @@ sub start {
         # by a pipe: Chromium ends when chromedriver does, however that ends
         args => [qw(--headless --no-sandbox --remote-debugging-pipe
                     --disable-dev-shm-usage), '--window-size=1280,900',
-                 @Quiet, "--user-data-dir=$profile"],
+                 @Quiet, "--user-data-dir=$profile",
+                 '--host-resolver-rules='
+                 . join(',', map { "MAP $_ 127.0.0.1" } @{ $opt{hosts} })],
     );
 
     $chrome{prefs} = { 'profile.managed_default_content_settings.javascript'
