@@ -232,6 +232,8 @@ ngx_http_otpreg_challenge_result(ngx_http_request_t *r,
     ngx_uint_t             level;
     otpreg_challenge_rc_t  rc;
 
+    codes[0] = '\0';
+
     rc = (ask->status != 0) ? otpreg_challenge_read(answer, codes)
                             : OTPREG_CHALLENGE_UNCLEAR;
 
@@ -241,10 +243,11 @@ ngx_http_otpreg_challenge_result(ngx_http_request_t *r,
 
     if (rc == OTPREG_CHALLENGE_REFUSED) {
 
-        /* "invalid-input-secret": everybody is refused */
+        /* "invalid-input-secret", "invalid-keys": everybody is refused */
 
-        level = (ngx_strstr(codes, "secret") != NULL) ? NGX_LOG_ERR
-                                                      : NGX_LOG_INFO;
+        level = (ngx_strstr(codes, "secret") != NULL
+                 || ngx_strstr(codes, "invalid-keys") != NULL)
+                ? NGX_LOG_ERR : NGX_LOG_INFO;
 
         ngx_log_error(level, r->connection->log, 0,
                       "otpreg: challenge refused by %V: \"%s\"",
@@ -254,8 +257,8 @@ ngx_http_otpreg_challenge_result(ngx_http_request_t *r,
     }
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "otpreg: challenge not checked by %V, status %ui",
-                  &ask->uri, ask->status);
+                  "otpreg: challenge not checked by %V, status %ui%s%s",
+                  &ask->uri, ask->status, codes[0] ? ", codes " : "", codes);
 
     if (ask->status >= 400 && ask->status < 500
         && ask->status != 408 && ask->status != 429)

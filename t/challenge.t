@@ -68,7 +68,8 @@ sub example {
     my $dir = test_dir();
     mkdir "$dir/otpreg";
     spew("$dir/otpreg/$name.secret",
-         "set \$challenge_secret hush-$name;\n", 0600);
+         "set \$challenge_secret hush-$name;\n"
+         . "set \$challenge_sitekey key-$name;\n", 0600);
     $conf =~ s{include (?=otpreg/$name.secret)}{include $dir/}
         or die 'no secret';
     $conf =~ s{proxy_pass https://[^/]+}{proxy_pass $scheme://127.0.0.1:$Port}
@@ -193,6 +194,15 @@ is post('/open')->{json}{code}, 'challenge_failed', 'a refusal is one';
 answers({ status => 400, body => '{"success":false,"error-codes":'
                                  . '["invalid-input-secret"]}' });
 is post('/open')->{json}{code}, 'challenge_failed', 'with any status';
+answers({ status => 200, body => '{"success":false,"error-codes":'
+                                 . '["invalid-keys"]}' });
+is post('/open')->{json}{code}, 'challenge_failed', 'keys that are wrong';
+
+answers({ status => 200, body => '{"success":false,"error-codes":'
+                                 . '["internal-error"]}' });
+is post('/register')->{json}{code}, 'challenge_unavailable',
+   'a service that could not check';
+is post('/open')->{status}, 201, 'and where that opens';
 
 provider_stop();
 is post('/register')->{json}{code}, 'challenge_unavailable', 'nobody there';
@@ -204,6 +214,7 @@ is post('/register')->{status}, 201, 'back again';
 otpreg: challenge not checked by /challenge, status 0
 otpreg: challenge not checked by /challenge, status 500
 otpreg: challenge refused by /challenge: "invalid-input-secret"
+otpreg: challenge not checked by /challenge, status 200, codes internal-error
 --- timeout: 60
 
 
@@ -380,7 +391,7 @@ is $res->{status}, 303, 'accepted';
 my $req = (provider_requests())[-1];
 is $req->{method}, 'POST', 'by POST';
 is $req->{path}, '/siteverify', 'the path';
-is $req->{body}, 'secret=hush-hcaptcha&response=tok.1-_', 'the body';
+is $req->{body}, 'secret=hush-hcaptcha&response=tok.1-_&sitekey=key-hcaptcha', 'the body';
 is $req->{headers}{host}, 'api.hcaptcha.com', 'the host';
 is $req->{headers}{'content-type'}, 'application/x-www-form-urlencoded',
    'the type';

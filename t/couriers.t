@@ -61,7 +61,8 @@ my @providers = (
       type => 'application/json',
       fields => sub { { message_type => 'text', channel => 'sms',
                         to => $_->{to} =~ s/^\+//r, from => 'Example',
-                        text => $_->{text}, client_ref => $_->{id} } },
+                        text => $_->{text}, client_ref => $_->{id},
+                        ttl => 600 } },
       sent => { status => 202, body => '{"message_uuid":"aaaaaaaa-bbbb"}' },
       invalid => { status => 422, body => '{"title":"Invalid params"}' },
       denied => { status => 401, body => '{"title":"You did not provide'
@@ -74,7 +75,8 @@ my @providers = (
       auth => basic("MA0000000000000000ZZ:$secret"),
       type => 'application/json',
       fields => sub { { src => '14155550123', dst => $_->{to}, type => 'sms',
-                        text => $_->{text}, log => JSON::PP::false } },
+                        text => $_->{text}, log => JSON::PP::false,
+                        message_expiry => 600 } },
       sent => { status => 202, body => '{"message":"message(s) queued",'
                 . '"message_uuid":["db3ce55a"],"api_id":"db342550"}' },
       invalid => { status => 400, body => '{"api_id":"9","error":"dst"}' },
@@ -96,7 +98,8 @@ my @providers = (
           tracking_settings => {
               click_tracking => { enable => JSON::PP::false,
                                   enable_text => JSON::PP::false },
-              open_tracking => { enable => JSON::PP::false } } } },
+              open_tracking => { enable => JSON::PP::false },
+              subscription_tracking => { enable => JSON::PP::false } } } },
       sent => { status => 202, body => '' },
       invalid => { status => 400, body => '{"errors":[{"message":'
                    . '"Does not contain a valid address.","field":'
@@ -121,7 +124,7 @@ my @providers = (
       invalid => { status => 400, body => '{"message":"to parameter is not a'
                    . ' valid address. please check documentation."}' },
       denied => { status => 401, body => 'Forbidden' },
-      limit => { status => 429, body => '{"message":"Domain mg.example.com is'
+      limit => { status => 420, body => '{"message":"Domain mg.example.com is'
                  . ' not allowed to send: limit exceeded"}' },
       error => { status => 500, body => '{"message":"Internal Server Error"}'
       } },
@@ -302,6 +305,10 @@ server {
     proxy_set_header Referer https://www.example.com/register;
     proxy_set_header Cookie "session=1";
     proxy_intercept_errors on;
+    proxy_cache careless;
+    proxy_cache_methods GET HEAD POST;
+    proxy_cache_key \$uri;
+    proxy_cache_valid any 1h;
 
     otpreg_site $name;
     $directive /courier/$name;
@@ -328,8 +335,10 @@ otpreg_code_lifetime 60m;
 ssi on;
 ssi_types text/plain;
 types { text/html html; text/plain txt; }
+proxy_cache_path @DIR@/careless keys_zone=careless:1m;
 map $otpreg_to $test_html { ~plain ""; default /tpl/otp.html; }
 END
+$http =~ s/\@DIR\@/$dir/;
 
 # nginx keeps the last TLS session of an address, also at its exit
 
@@ -359,8 +368,9 @@ subtest 'the files are all there is' => sub {
                 "proxy_ssl_name $p->{host}", 'proxy_pass_request_headers off',
                 'proxy_redirect off', 'proxy_connect_timeout 5s',
                 'proxy_read_timeout 10s', 'proxy_http_version 1.1',
-                'proxy_next_upstream ' . ($p->{key}
-                    ? 'error timeout non_idempotent' : 'off');
+                'proxy_cache off', 'proxy_next_upstream_tries 2',
+                'proxy_next_upstream error timeout'
+                . ($p->{key} ? ' non_idempotent' : '');
         add_site($p->{name}, $p->{sms});
     }
 
@@ -647,7 +657,36 @@ failure('307 to a private address', 'given up', 'the courier answered 307',
 is scalar(grep { $_->{path} =~ /elsewhere/ } provider_requests()), 0,
    'attack 34: a redirect is not followed';
 failure('408', 'tried again', 'the courier answered 408', { status => 408 });
-failure('429', 'tried again', $answered->('limit'), sub { $_->{limit} });
+failure('429 or 420', 'tried again', $answered->('limit'),
+        sub { $_->{limit} });
+
+# Postmark says it with a status that also means an address (and is one of
+# those for the next courier); the others are the file's or the default ones
+
+subtest 'answers of one provider only' => sub {
+    for (['vonage', 402, '{"title":"Low balance"}', 'tried again'],
+         ['mailgun', 402, '{"message":"Payment required"}', 'tried again'],
+         ['twilio', 404, '{"code":20404,"status":404}', 'tried again'],
+         ['postmark', 422, '{"ErrorCode":405,"Message":"Not allowed"}',
+          'given up'],
+         ['resend', 409, '{"name":"concurrent_idempotent_requests"}',
+          'tried again'],
+         ['resend', 403, '{"name":"invalid_api_key"}', 'tried again'],
+         ['sendgrid', 409, '{}', 'given up'])
+    {
+        my ($name, $status, $body, $fate) = @$_;
+        my ($p) = grep { $_->{name} eq $name } @providers;
+        provider_behave_as($p->{host}, { status => $status, body => $body },
+                           $p->{sent});
+        my $m = signup($p);
+        wait_fates([$m]);
+        is $m->{fate}, $fate, "$name, $status: $fate";
+        is $m->{error}, "the courier answered $status", 'the reason';
+        wait_done($m);
+        is $m->{sent}, $fate eq 'given up' ? 0 : 1, 'in the end';
+    }
+};
+
 failure('429 Retry-After', 'tried again', $answered->('limit'),
         sub { +{ %{ $_->{limit} }, headers => { 'Retry-After' => 1000 } } },
         later => 1);

@@ -37,20 +37,28 @@ otpreg_solution_is_valid(otpreg_str_t solution)
 }
 
 
-static void
+/* whether one of them says that the service could not check */
+
+static bool
 otpreg_challenge_codes(const json_t *list,
     char codes[OTPREG_CHALLENGE_CODES_SIZE])
 {
+    bool         internal;
     size_t       i, len;
     const char  *code;
 
     len = 0;
+    internal = false;
 
     for (i = 0; i < json_array_size(list); i++) {
         code = json_string_value(json_array_get(list, i));
 
         if (code == NULL) {
             continue;
+        }
+
+        if (strcmp(code, "internal-error") == 0) {
+            internal = true;
         }
 
         if (len != 0 && len < OTPREG_CHALLENGE_CODES_SIZE - 1) {
@@ -66,6 +74,8 @@ otpreg_challenge_codes(const json_t *list,
     }
 
     codes[len] = '\0';
+
+    return internal;
 }
 
 
@@ -86,7 +96,12 @@ otpreg_challenge_read(otpreg_str_t answer,
     if (json_is_boolean(success)) {
         rc = json_is_true(success) ? OTPREG_CHALLENGE_PASSED
                                    : OTPREG_CHALLENGE_REFUSED;
-        otpreg_challenge_codes(json_object_get(root, "error-codes"), codes);
+
+        if (otpreg_challenge_codes(json_object_get(root, "error-codes"), codes)
+            && rc == OTPREG_CHALLENGE_REFUSED)
+        {
+            rc = OTPREG_CHALLENGE_UNCLEAR;
+        }
 
     } else {
         rc = OTPREG_CHALLENGE_UNCLEAR;

@@ -29,13 +29,15 @@ bool otpreg_solution_is_valid(otpreg_str_t solution);
 typedef enum {
     OTPREG_CHALLENGE_PASSED,
     OTPREG_CHALLENGE_REFUSED,
-    OTPREG_CHALLENGE_UNCLEAR        /* not an answer of such a service */
+    OTPREG_CHALLENGE_UNCLEAR        /* no answer of such a service, or it could
+                                       not check: "internal-error" */
 } otpreg_challenge_rc_t;
 
 
 /*
  * What a service says of a solution: an object of JSON whose member "success"
- * is true or false, as that of Turnstile, hCaptcha and reCAPTCHA.
+ * is true or false, as that of Turnstile, hCaptcha and reCAPTCHA.  False with
+ * the code "internal-error" (Turnstile) says nothing about the solution.
  *
  * codes  [out] the strings of "error-codes", for the log: printable ASCII,
  *              with blanks between them, cut off where there is no room

@@ -29,6 +29,12 @@ challenge_test_answers(void)
           "invalid-input-response timeout-or-duplicate" },
         { S("{\"success\":false,\"error-codes\":[\"a\\nb\\u00e4\"]}"),
           OTPREG_CHALLENGE_REFUSED, "a?b??" },
+        { S("{\"success\":false,\"error-codes\":[\"internal-error\"]}"),
+          OTPREG_CHALLENGE_UNCLEAR, "internal-error" },
+        { S("{\"success\":false,\"error-codes\":[\"internal-errors\"]}"),
+          OTPREG_CHALLENGE_REFUSED, "internal-errors" },
+        { S("{\"success\":true,\"error-codes\":[\"internal-error\"]}"),
+          OTPREG_CHALLENGE_PASSED, "internal-error" },
         { S("{\"success\":false,\"error-codes\":\"x\"}"),
           OTPREG_CHALLENGE_REFUSED, "" },
 
