@@ -16,6 +16,7 @@
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_missing.h"
 #include "ngx_http_otpreg_purge.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_secret.h"
@@ -28,7 +29,7 @@ static void ngx_http_otpreg_exit_process(ngx_cycle_t *cycle);
 
 static ngx_http_module_t  ngx_http_otpreg_module_ctx = {
     ngx_http_otpreg_preconfiguration,      /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_http_otpreg_missing_warn,          /* postconfiguration */
 
     ngx_http_otpreg_create_main_conf,      /* create main configuration */
     ngx_http_otpreg_init_main_conf,        /* init main configuration */

@@ -117,6 +117,7 @@ typedef enum {
 typedef struct {
     ngx_array_t                 services;   /* ngx_http_otpreg_service_t * */
     ngx_array_t                 secrets;    /* ngx_str_t, see secret.h */
+    ngx_array_t                *sites;      /* at start only, see missing.h */
     ngx_str_t                   pool_names[NGX_HTTP_OTPREG_POOLS];
     ngx_thread_pool_t          *pools[NGX_HTTP_OTPREG_POOLS];
     ngx_int_t                   lang_index;     /* of $otpreg_lang */

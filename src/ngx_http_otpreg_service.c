@@ -11,6 +11,7 @@
 
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_missing.h"
 #include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_service.h"
 
@@ -77,6 +78,10 @@ ngx_http_otpreg_service_complete(ngx_conf_t *cf,
     }
 
     if (ngx_http_otpreg_body_bound(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_otpreg_missing_note(cf, olcf) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -800,3 +800,92 @@ location = /c { otpreg_courier_status later 409;
 --- must_die
 --- error_log
 duplicate status "409" in
+
+
+=== TEST 74: locations that are not there
+--- http_config eval
+"$::Http otpreg_mail /courier/mail;\n" . <<'END';
+otpreg_sms /courier/sms;
+otpreg_fields username=required email=optional phone=optional;
+otpreg_mail_text /gone/otp.txt?a=b;
+otpreg_mail_html /pages/gone.html;
+otpreg_sms_text @gone;
+otpreg_challenge /challenge/gone;
+otpreg_password_breach_check /breach/gone;
+END
+--- config
+location = /register { otpreg_register @no-page; }
+location = /verify-otp { otpreg_verify /pages/gone.html; }
+location = /courier/mails { internal; otpreg_console; }
+location /pages/ { }
+location ~ ^/nothing { otpreg_console; }
+--- user_files
+>>> pages/there.html
+x
+--- flow
+my @warned = error_log_text() =~ /\[warn\][^\n]*: ("otpreg_\w+" of the location in [^\n]*)/g;
+s/(location) in \S+:(\d+)/$1/ for @warned;
+is_deeply [sort @warned], [sort
+    '"otpreg_register" of the location leads nowhere: there is no location and no file for "@no-page"',
+    '"otpreg_verify" of the location leads nowhere: there is no location and no file for "/pages/gone.html"',
+    '"otpreg_challenge" of the location leads nowhere: there is no location for "/challenge/gone"',
+    '"otpreg_password_breach_check" of the location leads nowhere: there is no location for "/breach/gone"',
+    '"otpreg_mail" of the location leads nowhere: there is no location for "/courier/mail"',
+    '"otpreg_sms" of the location leads nowhere: there is no location for "/courier/sms"',
+    '"otpreg_mail_text" of the location leads nowhere: there is no location and no file for "/gone/otp.txt?a=b"',
+    '"otpreg_mail_html" of the location leads nowhere: there is no location and no file for "/pages/gone.html"',
+    '"otpreg_sms_text" of the location leads nowhere: there is no location and no file for "@gone"'],
+    'each is named'
+    or Test::More::diag(join "\n", sort @warned);
+like error_log_text(), qr/"otpreg_verify" of the location in \S*nginx\.conf:\d+ leads/,
+     'and where it stands';
+
+
+=== TEST 75: locations that are there, in every way
+--- http_config eval
+"$::Http otpreg_mail /courier/mail;\n" . <<'END';
+otpreg_sms /courier/sms /courier/app /nested/deep /rewritten /tried /c/0;
+otpreg_fields username=required email=optional phone=optional;
+otpreg_mail_text /pages/there.html?a=b;
+otpreg_mail_html /alias/there.html;
+otpreg_sms_text @named;
+otpreg_challenge /regex/1;
+otpreg_password_breach_check /prefix/any/thing;
+END
+--- config
+location = /register { otpreg_register /pages/there.html; }
+location = /verify-otp { otpreg_verify $uri/gone.html; }
+location = /a { otpreg_register /fallback/x; }
+location = /b { otpreg_register /dir/; }
+location = /d { otpreg_verify @named; }
+location = /e { if ($arg_x) { set $x 1; } otpreg_verify /exact; }
+location = /courier/mail { internal; otpreg_console; }
+location = /courier/sms { internal; otpreg_console; }
+location /courier/ { internal; otpreg_console; }
+location /nested/ { location ~ deep { otpreg_console; } }
+location = /rewritten { return 200; }
+location /tried { try_files /none @named; }
+location ~ ^/regex/ { otpreg_console; }
+location ^~ /c/ { otpreg_console; location = /c/1 { otpreg_console; } }
+location /prefix/ { }
+location @named { return 200; }
+location /pages/ { }
+location /alias/ { alias html/pages/; }
+location /fallback/ { error_page 404 = @named; }
+location /dir/ { }
+location = /exact { return 200; }
+--- user_files
+>>> pages/there.html
+x
+--- flow
+unlike error_log_text(), qr/leads nowhere/, 'no warning';
+
+
+=== TEST 76: no warning where the server rewrites
+--- http_config eval: "$::Http otpreg_mail /index.php;"
+--- config
+rewrite ^/app/ /index.php;
+location = /register { otpreg_register /app/form; }
+location = /index.php { return 200; }
+--- flow
+unlike error_log_text(), qr/leads nowhere/, 'no warning';

@@ -262,4 +262,7 @@ is qx{curl -s -H 'Host: $Name' http://127.0.0.1:$Plain/.well-known/acme-challeng
 is stop_process($Pid, 'QUIT'), 0, 'nginx left by itself';
 undef $Pid;
 
+unlike slurp("$Dir/var/log/nginx/$_") // '', qr/leads nowhere/,
+    "$_: no alarm about locations" for 'error.log', 'otpreg.log';
+
 done_testing();
