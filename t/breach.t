@@ -83,7 +83,7 @@ sub example {
     my ($name) = @_;
     my $conf = slurp("conf-examples/breach/$name.conf");
     $conf =~ s{proxy_pass https}{proxy_pass http};
-    $conf =~ s{server \S+:443}{server 127.0.0.1:$Port};
+    $conf =~ s{^    server \S+:443}{    server 127.0.0.1:$Port}m;
     $conf =~ s{/var/cache/nginx}{$ENV{TEST_NGINX_TEST_DIR}};
     return $conf;
 }
