@@ -28,6 +28,7 @@ typedef struct {
 } ngx_http_otpreg_missing_t;
 
 
+static void ngx_http_otpreg_missing_shared(ngx_http_otpreg_missing_t *m);
 static void ngx_http_otpreg_missing_couriers(ngx_http_otpreg_missing_t *m,
     const char *directive, ngx_array_t *couriers);
 static void ngx_http_otpreg_missing_value(ngx_http_otpreg_missing_t *m,
@@ -112,6 +113,7 @@ ngx_http_otpreg_missing_warn(ngx_conf_t *cf)
             m.conf->page);
 
         if (m.conf->role == NGX_HTTP_OTPREG_REGISTER) {
+            ngx_http_otpreg_missing_shared(&m);
             ngx_http_otpreg_missing_ask(&m, "otpreg_challenge",
                                         m.conf->challenge);
             ngx_http_otpreg_missing_ask(&m, "otpreg_password_breach_check",
@@ -139,6 +141,29 @@ ngx_http_otpreg_missing_warn(ngx_conf_t *cf)
     omcf->sites = NULL;
 
     return NGX_OK;
+}
+
+
+/* who has named the site knows that it is shared */
+
+static void
+ngx_http_otpreg_missing_shared(ngx_http_otpreg_missing_t *m)
+{
+    ngx_http_otpreg_loc_conf_t  *first;
+
+    first = m->conf->service->conf;
+
+    if (m->conf->service->conf_ctx == m->server->ctx
+        || ngx_strcmp(m->conf->site.data, "default") != 0)
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, m->cf->log, 0,
+                  "the messages of the location in %s:%ui are sent by the "
+                  "couriers of the server of that in %s:%ui: they share a "
+                  "database and have no \"otpreg_site\"",
+                  m->conf->file, m->conf->line, first->file, first->line);
 }
 
 

@@ -889,3 +889,22 @@ location = /register { otpreg_register /app/form; }
 location = /index.php { return 200; }
 --- flow
 unlike error_log_text(), qr/leads nowhere/, 'no warning';
+
+
+=== TEST 77: two servers with one database, and nobody has named their sites
+--- http_config eval
+my $port = OtpReg::Env::free_port();
+CORE::join '', "$::Http otpreg_mail /courier/mail;\n",
+    map { "server { listen 127.0.0.1:$port; server_name s$_;
+                    @{[ $_ == 3 ? 'otpreg_site third;' : '' ]}
+                    location = /register { otpreg_register \@p; }
+                    location = /verify-otp { otpreg_verify \@p; }
+                    location = /courier/mail { otpreg_console; }
+                    location \@p { return 204; } }\n" } 1 .. 3
+--- config
+--- flow
+my @warned = error_log_text() =~ /\[warn\][^\n]*: (the messages of [^\n]*)/g;
+is scalar @warned, 1, 'one warning';
+like $warned[0], qr/^the messages of the location in \S+:\d+ are sent by the couriers of the server of that in \S+:\d+: they share a database and have no "otpreg_site"/,
+     'which names both';
+unlike error_log_text(), qr/leads nowhere/, 'and no other';

@@ -21,7 +21,9 @@ my $n = 0;
 
 my $http = default_http_config()
            . "otpreg_password_hash memory=7m operations=5;\n";
-my $nginx = OtpReg::Nginx->start(default_config(), http_config => $http,
+my $nginx = OtpReg::Nginx->start(default_config()
+                                 . "location = /status { otpreg_status; }\n",
+                                 http_config => $http,
                                  log_level => 'info');
 
 sub signup {
@@ -122,7 +124,32 @@ subtest 'attack 33: a message that expired is not sent' => sub {
     smtp_start();
     wait_message($to, 'failed');
     is mail_count($to), 0, 'not sent';
-    ok $nginx->wait_log(qr/\[error\].*1 messages expired/), 'counted';
+    ok $nginx->wait_log(qr/\[error\].*1 messages expired/), 'logged';
+    like $nginx->http('GET', '/status')->{body},
+         qr/^otpreg_messages_expired_total\{channel="email"\} 1$/m, 'counted';
+};
+
+
+subtest 'a code whose key is gone' => sub {
+    my $keys = $ENV{TEST_NGINX_KEY_FILE};
+    OtpReg::key_file($keys, 'k0');
+    my $node = OtpReg::Nginx->start(default_config(), http_config => $http);
+
+    smtp_stop();
+    my $to = signup($node);
+    ok wait_until(sub { message($to)->{error} }, 10), 'it waits';
+    my $id = message($to)->{id};
+    OtpReg::key_file($keys, 'k1');
+    ok $node->reload, 'the key is removed';
+    smtp_start();
+    hurry();
+    is wait_message($to, 'failed')->{error}, 'no key "k0" in the key file',
+       'the reason';
+    ok wait_until(sub {
+           grep { $_->error_log =~ /\[error\].*message $id given up, attempt 2: no key "k0" in the key file/ }
+               $nginx, $node }, 10), 'an error';
+    is mail_count($to), 0, 'nothing was sent';
+    ok $node->quit(20), 'quit';
 };
 
 

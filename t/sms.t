@@ -391,3 +391,29 @@ for (['422' => undef], ['409' => ''], ['500' => undef]) {
        "the courier answered $status", "$status: the reason";
 }
 provider_behave();
+
+
+=== TEST 28: a message that is claimed is that of its channel and purpose
+--- http_config eval
+"$::Http otpreg_fields username=required phone=required;"
+--- config eval: $::Config
+--- flow
+my $phone = '+14155550410';
+provider_behave(503, 200);
+my $res = register(phone => $phone);
+ok wait_until(sub { sql("SELECT last_error IS NOT NULL FROM messages
+                         WHERE address = '$phone'") }, 10), 'it waits';
+ok wait_until(sub { sql("UPDATE messages SET due_at = NOW(6), lease = NULL
+                         WHERE address = '$phone' AND due_at IS NOT NULL
+                         AND lease IS NULL");
+                    sql("SELECT sent_at IS NOT NULL FROM messages
+                         WHERE address = '$phone'") }, 20),
+   'claimed, and sent';
+my ($first, $second) = map { $_->{json} }
+    grep { ($_->{json}{to} // '') eq $phone } provider_requests();
+is $second->{channel}, 'sms', 'by the courier of its channel';
+is $second->{code}, $first->{code}, 'the same code';
+is $second->{text}, $first->{text}, 'the same text';
+is http('POST', '/verify-otp', cookie => $res->{cookie},
+        json => { otp => $second->{code} })->{status}, 200, 'which is right';
+provider_behave();
