@@ -9,6 +9,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "otpreg_template.h"
+
+#include "ngx_http_otpreg_locate.h"
 #include "ngx_http_otpreg_missing.h"
 #include "ngx_http_otpreg_service.h"
 
@@ -43,12 +46,11 @@ static ngx_uint_t ngx_http_otpreg_missing_is_served(
     ngx_http_otpreg_missing_t *m, ngx_str_t *uri);
 static ngx_uint_t ngx_http_otpreg_missing_is_led(ngx_conf_t *cf,
     void **loc_conf, const char *name);
-static ngx_uint_t ngx_http_otpreg_missing_has_file(ngx_conf_t *cf,
-    ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri);
-static ngx_http_core_loc_conf_t *ngx_http_otpreg_missing_find(
-    ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri, ngx_uint_t *last);
-static ngx_http_core_loc_conf_t *ngx_http_otpreg_missing_static(
-    ngx_http_location_tree_node_t *node, ngx_str_t *uri);
+static ngx_uint_t ngx_http_otpreg_missing_has_file(
+    ngx_http_otpreg_missing_t *m, ngx_http_core_loc_conf_t *clcf,
+    ngx_str_t *uri);
+static void ngx_http_otpreg_missing_ssi(ngx_http_otpreg_missing_t *m,
+    ngx_http_core_loc_conf_t *clcf, u_char *path);
 
 
 ngx_int_t
@@ -279,14 +281,13 @@ static ngx_uint_t
 ngx_http_otpreg_missing_is_served(ngx_http_otpreg_missing_t *m, ngx_str_t *uri)
 {
     void                     **loc_conf;
-    ngx_uint_t                 i, last;
+    ngx_uint_t                 i;
     ngx_http_err_page_t       *page;
     ngx_http_core_loc_conf_t  *clcf, *server;
 
     server = m->server->ctx->loc_conf[ngx_http_core_module.ctx_index];
 
-    last = 0;
-    clcf = ngx_http_otpreg_missing_find(server, uri, &last);
+    clcf = ngx_http_otpreg_locate(server, uri);
 
     if (clcf == NULL) {
         clcf = server;
@@ -321,14 +322,14 @@ ngx_http_otpreg_missing_is_served(ngx_http_otpreg_missing_t *m, ngx_str_t *uri)
         }
     }
 
-    return ngx_http_otpreg_missing_has_file(m->cf, clcf, uri);
+    return ngx_http_otpreg_missing_has_file(m, clcf, uri);
 }
 
 
 /*
  * Whether a location has "rewrite", "return", "if", "set" or "try_files".  Both
  * modules keep their configuration to themselves; it begins with a pointer that
- * is NULL where there is none of these.
+ * is NULL where there is none of these, as that of SSI begins with its flag.
  */
 
 static ngx_uint_t
@@ -352,7 +353,7 @@ ngx_http_otpreg_missing_is_led(ngx_conf_t *cf, void **loc_conf,
 
 
 static ngx_uint_t
-ngx_http_otpreg_missing_has_file(ngx_conf_t *cf,
+ngx_http_otpreg_missing_has_file(ngx_http_otpreg_missing_t *m,
     ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri)
 {
     u_char           *path;
@@ -368,7 +369,7 @@ ngx_http_otpreg_missing_has_file(ngx_conf_t *cf,
         return 1;
     }
 
-    path = ngx_pnalloc(cf->temp_pool, clcf->root.len + uri->len + 1);
+    path = ngx_pnalloc(m->cf->temp_pool, clcf->root.len + uri->len + 1);
     if (path == NULL) {
         return 1;
     }
@@ -376,110 +377,51 @@ ngx_http_otpreg_missing_has_file(ngx_conf_t *cf,
     ngx_sprintf(path, "%V%*s%Z", &clcf->root, uri->len - alias,
                 uri->data + alias);
 
-    return ngx_file_info(path, &info) != NGX_FILE_ERROR
-           || (ngx_errno != NGX_ENOENT && ngx_errno != NGX_ENOTDIR);
+    if (ngx_file_info(path, &info) == NGX_FILE_ERROR) {
+        return ngx_errno != NGX_ENOENT && ngx_errno != NGX_ENOTDIR;
+    }
+
+    if (ngx_is_file(&info)
+        && !ngx_http_otpreg_missing_is_led(m->cf, clcf->loc_conf
+                                           ? clcf->loc_conf
+                                           : m->server->ctx->loc_conf,
+                                           "ngx_http_ssi_filter_module"))
+    {
+        ngx_http_otpreg_missing_ssi(m, clcf, path);
+    }
+
+    return 1;
 }
 
 
-/* as nginx finds it; last: no regular expression shall be asked after it */
+/* a file of which people would see the commands */
 
-static ngx_http_core_loc_conf_t *
-ngx_http_otpreg_missing_find(ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri,
-    ngx_uint_t *last)
+static void
+ngx_http_otpreg_missing_ssi(ngx_http_otpreg_missing_t *m,
+    ngx_http_core_loc_conf_t *clcf, u_char *path)
 {
-    ngx_http_core_loc_conf_t   *found, *nested;
-#if (NGX_PCRE)
-    ngx_uint_t                  noregex, ignored;
-    ngx_http_core_loc_conf_t  **re;
-#endif
+    u_char        buf[4096];
+    ssize_t       n;
+    ngx_fd_t      fd;
+    otpreg_str_t  part;
 
-    found = ngx_http_otpreg_missing_static(clcf->static_locations, uri);
+    fd = ngx_open_file(path, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
 
-#if (NGX_PCRE)
-    noregex = (found != NULL) ? found->noregex : 0;
-#endif
-
-    if (found != NULL) {
-        if (found->exact_match) {
-            *last = 1;
-            return found;
-        }
-
-        nested = ngx_http_otpreg_missing_find(found, uri, last);
-
-        if (nested != NULL) {
-            found = nested;
-        }
-
-        if (*last) {
-            return found;
-        }
+    if (fd == NGX_INVALID_FILE) {
+        return;
     }
 
-#if (NGX_PCRE)
+    n = ngx_read_fd(fd, buf, sizeof(buf));
+    (void) ngx_close_file(fd);
 
-    for (re = clcf->regex_locations; !noregex && re && *re; re++) {
+    part.data = buf;
+    part.len = (n > 0) ? n : 0;
 
-        if (ngx_regex_exec((*re)->regex->regex, uri, NULL, 0) >= 0) {
-            *last = 1;
-            ignored = 0;
-            nested = ngx_http_otpreg_missing_find(*re, uri, &ignored);
-
-            return nested ? nested : *re;
-        }
+    if (otpreg_template_is_raw(part)) {
+        ngx_log_error(NGX_LOG_WARN, m->cf->log, 0,
+                      "\"%s\" of the location in %s:%ui: \"%s\" has SSI "
+                      "commands, but SSI is off in the location \"%V\"",
+                      m->directive, m->conf->file, m->conf->line, path,
+                      &clcf->name);
     }
-
-#endif
-
-    return found;
-}
-
-
-/* the longest prefix, or the location of exactly this name */
-
-static ngx_http_core_loc_conf_t *
-ngx_http_otpreg_missing_static(ngx_http_location_tree_node_t *node,
-    ngx_str_t *uri)
-{
-    u_char                    *p;
-    size_t                     len, n;
-    ngx_int_t                  rc;
-    ngx_http_core_loc_conf_t  *found;
-
-    found = NULL;
-    p = uri->data;
-    len = uri->len;
-
-    while (node != NULL) {
-        n = ngx_min(len, (size_t) node->len);
-        rc = ngx_filename_cmp(p, node->name, n);
-
-        if (rc != 0) {
-            node = (rc < 0) ? node->left : node->right;
-            continue;
-        }
-
-        if (len > (size_t) node->len) {
-
-            if (node->inclusive != NULL) {
-                found = node->inclusive;
-                p += n;
-                len -= n;
-                node = node->tree;
-
-            } else {
-                node = node->right;
-            }
-
-            continue;
-        }
-
-        if (len == (size_t) node->len) {
-            return node->exact ? node->exact : node->inclusive;
-        }
-
-        node = node->left;
-    }
-
-    return found;
 }

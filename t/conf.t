@@ -908,3 +908,24 @@ is scalar @warned, 1, 'one warning';
 like $warned[0], qr/^the messages of the location in \S+:\d+ are sent by the couriers of the server of that in \S+:\d+: they share a database and have no "otpreg_site"/,
      'which names both';
 unlike error_log_text(), qr/leads nowhere/, 'and no other';
+
+
+=== TEST 78: a page without SSI
+--- http_config eval: "$::Http otpreg_mail /c;\notpreg_mail_html /on/page.html;"
+--- config
+location = /c { internal; otpreg_console; }
+location = /register { otpreg_register /off/page.html; }
+location = /verify-otp { otpreg_verify /on/page.html; }
+location = /a { otpreg_register /off/plain.html; }
+location /off/ { alias html/; }
+location /on/ { alias html/; ssi on; }
+--- user_files
+>>> page.html
+<!--# echo var="otpreg_error" encoding="entity" -->
+>>> plain.html
+<!-- # --> {"json":"only"}
+--- flow
+my @warned = error_log_text() =~ /\[warn\][^\n]*: ("otpreg_\w+" of [^\n]*)/g;
+is scalar @warned, 1, 'one warning';
+like $warned[0], qr/^"otpreg_register" of the location in \S+:\d+: "\S+\/page.html" has SSI commands, but SSI is off in the location "\/off\/"/,
+     'which names page and location';
