@@ -25,6 +25,7 @@
 static ngx_int_t ngx_http_otpreg_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_otpreg_init_process(ngx_cycle_t *cycle);
 static void ngx_http_otpreg_exit_process(ngx_cycle_t *cycle);
+static void ngx_http_otpreg_flush(ngx_cycle_t *cycle);
 
 
 static ngx_http_module_t  ngx_http_otpreg_module_ctx = {
@@ -124,19 +125,55 @@ ngx_http_otpreg_init_process(ngx_cycle_t *cycle)
 }
 
 
-/* nginx has told its pool threads to end by now */
+/*
+ * nginx has told its pool threads to end by now, but one whose queue is full
+ * was not told, and one may be in the middle of a job: nothing that they use
+ * may be freed then, the configuration with its secrets included.
+ */
 
 static void
 ngx_http_otpreg_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                    ended;
     ngx_http_otpreg_main_conf_t  *omcf;
 
     omcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_otpreg_module);
 
-    if (omcf != NULL && omcf->services.nelts != 0) {
-        ngx_http_otpreg_release_exit();
-        otpreg_smtp_exit();
-        otpreg_store_exit();
+    if (omcf == NULL || omcf->services.nelts == 0) {
+        return;
+    }
+
+    ngx_http_otpreg_release_exit();
+
+    ended = otpreg_smtp_exit();
+    ended &= otpreg_store_exit();
+
+    if (!ended) {
+        ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
+                      "otpreg: leaving while threads are still working");
+        ngx_http_otpreg_flush(cycle);
+        _exit(0);
+    }
+}
+
+
+/* what nginx does at exit for logs that have a buffer */
+
+static void
+ngx_http_otpreg_flush(ngx_cycle_t *cycle)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_open_file_t  *file;
+
+    for (part = &cycle->open_files.part; part; part = part->next) {
+        file = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (file[i].flush != NULL) {
+                file[i].flush(&file[i], cycle->log);
+            }
+        }
     }
 }
 

@@ -28,11 +28,12 @@ END
 }
 
 sub main_config {
-    my ($threads, $more) = @_;
+    my ($threads, $more, $pool) = @_;
+    $pool //= '';
     return <<"END" . ($more // '');
 thread_pool otpreg_hash threads=2 max_queue=1000;
 thread_pool otpreg_database threads=8;
-thread_pool otpreg_mail threads=$threads;
+thread_pool otpreg_mail threads=$threads$pool;
 END
 }
 
@@ -97,7 +98,8 @@ sub ledger {
     is scalar(@active), scalar(@signups), "$name: so many are active";
     is sql('SELECT COUNT(*) FROM messages WHERE sent_at IS NULL'), 0,
        "$name: no message is left";
-    is_deeply [$nginx->bad_log_lines], [], "$name: nothing bad in the log";
+    is_deeply [$nginx->bad_log_lines(qr/queue overflow/)], [],
+              "$name: nothing bad in the log";
 }
 
 sub start {
@@ -145,6 +147,56 @@ for my $threads (1, 2) {
 
     ledger($nginx, $name, 180, @signups);
     ok $nginx->quit(90), "$name: it leaves by itself";
+}
+
+
+# told to go at once while the queue is full: the thread that cannot be told
+# must not find its configuration freed
+
+{
+    smtp_behave({ cmd => 'MAIL', reply => '250 2.1.0 Ok', delay => 20 });
+
+    my $nginx = OtpReg::Nginx->start(config(30), workers => 1,
+                                     http_config => http_config(),
+                                     main_config => main_config(1, undef,
+                                                        ' max_queue=1'));
+    my @signups = signups($nginx, 6, 'q');
+
+    ok wait_until(sub { $nginx->error_log =~ /no mail thread was free/ }, 20),
+       'the queue of the mail pool is full';
+    ok $nginx->stop(20), 'it leaves at once';
+    like $nginx->error_log, qr/leaving while threads are still working/,
+         'and says that a thread could not be told';
+    is_deeply [$nginx->bad_log_lines(qr/queue overflow/)], [],
+              'nothing bad in the log';
+
+    # what nobody has sent is sent by the next
+
+    smtp_behave();
+    ok $nginx->run, 'it is started again';
+    ledger($nginx, 'q', 180, @signups);
+    ok $nginx->quit(90), 'and leaves by itself';
+}
+
+
+# what must be there is there after a delay, and nothing is broken off by it
+
+{
+    smtp_behave();
+
+    my $config = config(10);
+    $config =~ s/(otpreg_smtp )/limit_req zone=slow burst=20; $1/ or die;
+
+    my $nginx = OtpReg::Nginx->start($config, workers => 1,
+        http_config => http_config()
+            . "limit_req_zone courier zone=slow:1m rate=4r/s;\n",
+        main_config => main_config(2));
+    my @signups = signups($nginx, 8, 'd');
+
+    ledger($nginx, 'd', 60, @signups);
+    is scalar(grep { /broken off/ } $nginx->error_log_lines), 0,
+       'a delay of limit_req breaks nothing off';
+    ok $nginx->quit(90), 'it leaves by itself';
 }
 
 

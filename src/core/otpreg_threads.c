@@ -42,10 +42,24 @@ otpreg_threads_end(void *value)
 bool
 otpreg_threads_start(otpreg_threads_t *threads)
 {
-    if (!threads->ready) {
-        threads->ready = pthread_key_create(&threads->key, otpreg_threads_end)
-                         == 0;
+    pthread_condattr_t  attr;
+
+    if (threads->ready) {
+        return true;
     }
+
+    if (pthread_condattr_init(&attr) != 0) {
+        return false;
+    }
+
+    /* the wall clock may be set while somebody waits */
+
+    threads->ready = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0
+                     && pthread_cond_init(&threads->ended, &attr) == 0
+                     && pthread_key_create(&threads->key, otpreg_threads_end)
+                        == 0;
+
+    pthread_condattr_destroy(&attr);
 
     return threads->ready;
 }
@@ -101,7 +115,11 @@ otpreg_threads_wait(otpreg_threads_t *threads, unsigned seconds)
     unsigned         left;
     struct timespec  until;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    if (!threads->ready) {
+        return true;
+    }
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += seconds;
 
     pthread_mutex_lock(&threads->mutex);

@@ -29,8 +29,8 @@ typedef struct {
 } otpreg_threads_t;
 
 
-#define OTPREG_THREADS_INIT(free)                                             \
-    { free, 0, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false }
+#define OTPREG_THREADS_INIT(end)                                             \
+    { .free = end, .mutex = PTHREAD_MUTEX_INITIALIZER }
 
 
 /* Once before threads use it; again is harmless.  Thread: main. */

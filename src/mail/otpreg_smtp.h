@@ -90,8 +90,10 @@ bool otpreg_smtp_init(void);
  * waits up to a second until those that sent mail have closed what they keep,
  * then curl_global_cleanup().  Without it exit() may pull OpenSSL away from a
  * thread that still uses it: nginx does not join its pool threads.
+ *
+ * Returns whether they have; else nothing they use may be freed.
  */
-void otpreg_smtp_exit(void);
+bool otpreg_smtp_exit(void);
 
 
 #endif /* _OTPREG_SMTP_H_INCLUDED_ */

@@ -203,13 +203,19 @@ otpreg_smtp_init(void)
 }
 
 
-void
+bool
 otpreg_smtp_exit(void)
 {
-    if (otpreg_smtp_ready
-        && otpreg_threads_wait(&otpreg_smtp_threads, OTPREG_SMTP_EXIT_SEC))
-    {
-        curl_global_cleanup();
-        otpreg_smtp_ready = false;
+    if (!otpreg_smtp_ready) {
+        return true;
     }
+
+    if (!otpreg_threads_wait(&otpreg_smtp_threads, OTPREG_SMTP_EXIT_SEC)) {
+        return false;
+    }
+
+    curl_global_cleanup();
+    otpreg_smtp_ready = false;
+
+    return true;
 }

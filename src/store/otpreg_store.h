@@ -312,8 +312,12 @@ otpreg_outcome_t otpreg_store_purge(const otpreg_db_conf_t *conf,
 /* Once in a process before any thread uses the store. */
 bool otpreg_store_init(void);
 
-/* Once in a process, after the threads were told to end: waits for them. */
-void otpreg_store_exit(void);
+/*
+ * Once in a process, after the threads were told to end: waits up to a second
+ * for them.  Returns whether they have ended; else nothing they use may be
+ * freed.
+ */
+bool otpreg_store_exit(void);
 
 
 #endif /* _OTPREG_STORE_H_INCLUDED_ */

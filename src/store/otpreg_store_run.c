@@ -68,12 +68,16 @@ otpreg_store_init(void)
 }
 
 
-void
+bool
 otpreg_store_exit(void)
 {
-    if (otpreg_threads_wait(&otpreg_store_threads, OTPREG_STORE_EXIT_SEC)) {
-        otpreg_db_library_end();
+    if (!otpreg_threads_wait(&otpreg_store_threads, OTPREG_STORE_EXIT_SEC)) {
+        return false;
     }
+
+    otpreg_db_library_end();
+
+    return true;
 }
 
 
