@@ -275,7 +275,8 @@ for my $text (@texts) {
         username => $text, email => $text, phone => $text, channel => $text,
         password => $text, confirm_password => "$text!", otp => $text,
         website => '' }, headers => {
-            'User-Agent' => $text, Referer => $text, Host => 'localhost',
+            'User-Agent' => $text, Referer => "http://localhost/?$text",
+            Host => 'localhost',
             'X-Forwarded-Host' => $text, 'Accept-Language' => $text });
     is $res->{status}, 422, "$text: refused";
     my $escaped = $text =~ s/&/&amp;/gr =~ s/</&lt;/gr =~ s/>/&gt;/gr
