@@ -22,6 +22,19 @@
 
 #define NGX_HTTP_OTPREG_DETACHED_POOL  4096
 
+/* ms that a body may take after its header, where only the status counts */
+#define NGX_HTTP_OTPREG_DETACHED_TICK  5000
+
+
+/* how long a request may take */
+
+typedef struct {
+    ngx_event_t             event;          /* the first member */
+    ngx_msec_t              left;           /* after this tick */
+    ngx_msec_t              tick;
+    ngx_http_request_t     *answering;      /* its header came before a tick */
+} ngx_http_otpreg_detached_timer_t;
+
 
 /* one end of it is lent to every detached connection: a valid descriptor */
 
@@ -44,7 +57,7 @@ static ngx_http_request_t *ngx_http_otpreg_detached_start(
 static ngx_int_t ngx_http_otpreg_detached_ssi(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_detached_fill(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_detached_timer(ngx_http_request_t *r,
-    ngx_msec_t time);
+    ngx_msec_t time, ngx_uint_t status_only);
 static void ngx_http_otpreg_detached_untimed(void *data);
 static void ngx_http_otpreg_detached_wipe(void *data);
 static void ngx_http_otpreg_detached_read(ngx_event_t *ev);
@@ -127,7 +140,7 @@ ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
 
     if (end == NULL || cln == NULL
         || ngx_http_otpreg_detached_fill(r) != NGX_OK
-        || ngx_http_otpreg_detached_timer(r, time) != NGX_OK)
+        || ngx_http_otpreg_detached_timer(r, time, broken != NULL) != NGX_OK)
     {
         ngx_http_otpreg_detached_end(r);
         return NULL;
@@ -153,26 +166,31 @@ ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
 /* not that of the connection, which an upstream takes out of the tree */
 
 static ngx_int_t
-ngx_http_otpreg_detached_timer(ngx_http_request_t *r, ngx_msec_t time)
+ngx_http_otpreg_detached_timer(ngx_http_request_t *r, ngx_msec_t time,
+    ngx_uint_t status_only)
 {
-    ngx_event_t         *ev;
-    ngx_http_cleanup_t  *cln;
+    ngx_http_cleanup_t                *cln;
+    ngx_http_otpreg_detached_timer_t  *timer;
 
-    ev = ngx_pcalloc(r->pool, sizeof(ngx_event_t));
+    timer = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_detached_timer_t));
     cln = ngx_http_cleanup_add(r, 0);
 
-    if (ev == NULL || cln == NULL) {
+    if (timer == NULL || cln == NULL) {
         return NGX_ERROR;
     }
 
-    ev->handler = ngx_http_otpreg_detached_over;
-    ev->data = r->connection;
-    ev->log = r->connection->log;
+    timer->tick = (status_only && time > NGX_HTTP_OTPREG_DETACHED_TICK)
+                  ? NGX_HTTP_OTPREG_DETACHED_TICK : time;
+    timer->left = time - timer->tick;
+
+    timer->event.handler = ngx_http_otpreg_detached_over;
+    timer->event.data = r->connection;
+    timer->event.log = r->connection->log;
 
     cln->handler = ngx_http_otpreg_detached_untimed;
-    cln->data = ev;
+    cln->data = &timer->event;
 
-    ngx_add_timer(ev, time);
+    ngx_add_timer(&timer->event, timer->tick);
 
     return NGX_OK;
 }
@@ -683,10 +701,31 @@ ngx_http_otpreg_detached_write(ngx_event_t *ev)
 }
 
 
+/* the time is over, or an answer whose status has come drips its body */
+
 static void
 ngx_http_otpreg_detached_over(ngx_event_t *ev)
 {
-    ngx_http_otpreg_detached_break_off(ev->data);
+    ngx_connection_t                  *c;
+    ngx_http_request_t                *r;
+    ngx_http_otpreg_detached_timer_t  *timer;
+
+    c = ev->data;
+    r = c->data;
+    timer = (ngx_http_otpreg_detached_timer_t *) ev;
+
+    if (timer->left == 0 || timer->answering == r) {
+        ngx_http_otpreg_detached_break_off(c);
+        return;
+    }
+
+    if (r != r->main && r->headers_out.status >= NGX_HTTP_OK) {
+        timer->answering = r;
+    }
+
+    timer->left -= ngx_min(timer->left, timer->tick);
+
+    ngx_add_timer(ev, timer->tick);
 }
 
 

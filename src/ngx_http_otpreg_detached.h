@@ -35,7 +35,9 @@ ngx_pool_t *ngx_http_otpreg_detached_create_pool(size_t size,
  * time      [in]  milliseconds, after which it is broken off
  * wake      [in]  called when a subrequest has ended
  * broken    [in]  called at once when it is broken off, and when it ends, or
- *                 NULL; the request and its subrequests are still there
+ *                 NULL; the request and its subrequests are still there; it
+ *                 also says that only a status is wanted: an answer that has
+ *                 one and goes on for seconds is broken off
  * done      [in]  called exactly once with data, when nothing can reach the
  *                 request any more: no thread, no file operation of nginx's,
  *                 no subrequest; so what they use must live until then

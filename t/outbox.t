@@ -326,6 +326,35 @@ END
 };
 
 
+subtest 'an answer that drips its body' => sub {
+    my $port = provider_start();
+    my $nginx = OtpReg::Nginx->start(
+        default_config() =~ s{otpreg_smtp.*?;}
+                             {proxy_pass http://127.0.0.1:$port/send;
+                              proxy_read_timeout 10s;}sr,
+        http_config => $http, log_level => 'info');
+
+    # more than may be on their way at once: nobody waits until the time of a
+    # delivery is over
+
+    provider_behave({ status => 200, size => 2000, drip => 0.2 });
+    my @to = map { signup($nginx) } 1 .. 40;
+    ok wait_until(sub { @to == grep { message($_)->{sent} } @to }, 80),
+       'all that were accepted are sent';
+    is_deeply [map { message($_)->{attempts} } @to], [(1) x @to],
+       'at the first attempt';
+    is_deeply [map { scalar provider_requests($_) } @to], [(1) x @to],
+       'once each';
+
+    provider_behave({ status => 503, size => 2000, drip => 0.2 });
+    my $to = signup($nginx);
+    ok wait_until(sub { message($to)->{error} }, 30), 'an error, too, counts';
+    like message($to)->{error}, qr/answered 503/, 'by its status';
+    ok $nginx->stop, 'stopped';
+    provider_behave();
+};
+
+
 subtest 'a template that cannot be sent is not taken for sent' => sub {
     my $config = default_config()
                  . "otpreg_mail_text /bad;\n"

@@ -12,7 +12,8 @@ package OtpReg::Provider;
 #                       { status, headers => {}, body, delay => seconds,
 #                         close => 1 (no answer), reset => 1,
 #                         size => bytes (instead of body),
-#                         endless => 1 (no Content-Length) }
+#                         endless => 1 (no Content-Length),
+#                         drip => seconds (between two bytes of the body) }
 # provider_behave_as($host, @answers)   the same for requests with this Host
 #                       only, in the order of these requests
 # provider_requests($to)   so far, or those with this "to" in a JSON body, each
@@ -188,7 +189,14 @@ sub answer {
     syswrite $client, join "\r\n", "HTTP/1.1 $answer->{status} Answer",
         ('Content-Length: ' . length $text) x !$answer->{endless},
         'Connection: close', (map { "$_: $more{$_}" } sort keys %more), '',
-        $text;
+        $answer->{drip} ? '' : $text;
+
+    return if !$answer->{drip};
+
+    for my $byte (split //, $text) {
+        sleep $answer->{drip};
+        syswrite $client, $byte or return;
+    }
 }
 
 1;
