@@ -243,9 +243,10 @@ location = /raw {
     proxy_http_version 1.1;
     proxy_pass http://127.0.0.1:$::Port/range/\$otpreg_password_prefix;
 }
-location = /by-cache { otpreg_password_breach_check /cached fail=closed;
+location = /by-cache { otpreg_password_breach_check /cached fail=closed
+                                                                timeout=10s;
     otpreg_register /p; }
-location = /by-raw { otpreg_password_breach_check /raw fail=closed;
+location = /by-raw { otpreg_password_breach_check /raw fail=closed timeout=10s;
     otpreg_register /p; }"
 --- user_files eval: $::Page
 --- flow
