@@ -321,7 +321,7 @@ is users(), $users, 'and stored nowhere';
 
 === TEST 8: clients that leave, and many at once
 --- http_config eval: $::Http
---- config eval: "$::Config\notpreg_challenge /challenge timeout=3s;"
+--- config eval: "$::Config\notpreg_challenge /challenge timeout=15s;"
 --- user_files eval: $::Page
 --- flow
 answers({ %{ $::Answer{yes} },
