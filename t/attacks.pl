@@ -187,6 +187,13 @@ my %Attack = (
     38 => ['bots', 'the look at the honeypot',
            ['src/ngx_http_otpreg_bot.c',
             'fields[NGX_HTTP_OTPREG_BOT_HONEYPOT].value.len != 0', '0']],
+    39 => ['stall', 'a recipient of its own, and bound to the code',
+           ['src/ngx_http_otpreg_smtp.c', 'mail->to = delivery->to;',
+            'static char  last[256];  strcpy(last, delivery->to);'
+            . ' mail->to = last;'],
+           ['src/ngx_http_otpreg_smtp.c',
+            'if (!ngx_http_otpreg_deliver_is_bound(',
+            'if (0 && !ngx_http_otpreg_deliver_is_bound(']],
     40 => ['attacks-embedded', '403 in a subrequest',
            ['src/ngx_http_otpreg_request.c', 'if (r != r->main) {',
             'if (0) {']],
