@@ -269,12 +269,13 @@ sub install_secret {
     $commands =~ s/^#     //gm;
     $commands =~ s{/etc/nginx/otpreg}{$conf}g;
 
+    spew("$conf/$file", "old\n", 0644);
     spew("$dir/secret.sh", "umask 022\n$commands");
     open my $bash, '|-', 'bash', "$dir/secret.sh" or die "bash: $!";
     print $bash "$secret\n";
     close $bash;
     is sprintf('%o', (stat "$conf/$file")[2] & 07777), '600',
-       "$name: its commands make $file, mode 0600";
+       "$name: its commands make $file, mode 0600, of one that all read";
     like slurp("$conf/$file"), qr/\Q$secret\E|[A-Za-z0-9+\/]{30}/,
          'with the secret';
 }
@@ -499,6 +500,11 @@ sub fields {
     return \%fields;
 }
 
+# a key is the message and the minutes that its code lives
+
+sub key_of { $_[0]{headers}{'idempotency-key'} }
+sub message_of { my $key = key_of($_[0]); $key && $key =~ s/-[0-9]+$//r }
+
 sub logged {
     my ($m, $attempt, $fate, $error) = @_;
     my $line = $fate eq 'sent' ? "\\[info\\].*message $m->{id} sent"
@@ -564,9 +570,11 @@ sub failure {
                    "$name: as many requests as attempts";
             is scalar @mine, 2, "$name: nginx itself went on"
                 if $opt{next} && $m->{provider}{key};
-            is_deeply [map { $_->{headers}{'idempotency-key'} } @mine],
+            is_deeply [map { message_of($_) } @mine],
                       [($m->{provider}{key} ? $m->{id} : undef) x @mine],
                       "$name: always the same key";
+            is key_of($mine[0]), key_of($mine[1]), 'minutes and all'
+                if $opt{next} && $m->{provider}{key};
         }
     };
 }
@@ -612,7 +620,7 @@ subtest 'what the providers get' => sub {
             is $h{'x-name'}, $p->{host}, 'server name indication';
             like $h{'x-protocol'}, qr/^HTTP\/1\.1 TLSv1\.[23]$/, 'protocol';
             is $h{'x-connection'} // '', '', 'the connection may be kept';
-            is $h{'idempotency-key'}, $p->{key} ? $m->{id} : undef,
+            is $h{'idempotency-key'}, $p->{key} ? "$m->{id}-60" : undef,
                'idempotency key';
             is_deeply [sort grep { !/^x-(?!postmark)|^connection$/ } keys %h],
                       [sort qw(accept content-length content-type host
@@ -685,6 +693,36 @@ subtest 'answers of one provider only' => sub {
         wait_done($m);
         is $m->{sent}, $fate eq 'given up' ? 0 : 1, 'in the end';
     }
+};
+
+# Resend refuses a key that comes again with another body
+
+subtest 'an idempotency key has one body' => sub {
+    my ($p) = grep { $_->{key} } @providers;
+    my $template = $nginx->prefix . '/html/tpl/otp.txt';
+    my $before = slurp($template);
+    my $minutes = '<!--# echo var="otpreg_expires_minutes" -->';
+    spew($template, "$before\nIt expires in $minutes minutes.\n");
+
+    provider_behave_as($p->{host}, ($p->{error}) x 2, $p->{sent});
+    my $m = signup($p);
+    wait_fates([$m]);
+    sql("UPDATE messages SET expires_at = expires_at - INTERVAL 7 MINUTE
+         WHERE address = '$m->{to}'");
+    wait_done($m);
+    is $m->{sent}, 1, 'sent';
+    is $m->{attempts}, 3, 'at the third attempt';
+    spew($template, $before);
+
+    my @requests = requests_for($m);
+    my %bodies;
+    $bodies{ key_of($_) }{ $_->{body} }++ for @requests;
+    is_deeply [map { fields($_)->{text} =~ /expires in (\d+) min/ } @requests],
+              [60, 53, 53], 'the minutes that are left';
+    is_deeply [sort keys %bodies], ["$m->{id}-53", "$m->{id}-60"],
+              'their keys';
+    is_deeply [map { scalar keys %$_ } values %bodies], [1, 1],
+              'each with one body';
 };
 
 failure('429 Retry-After', 'tried again', $answered->('limit'),

@@ -293,6 +293,19 @@ END
         is message($to)->{attempts}, 1, 'at once';
     }
 
+    # no final answer, and none else: nginx has passed on 1xx, or says 502
+
+    for my $status (102, 199) {
+        provider_behave($status, 200);
+        $to = signup($nginx);
+        ok wait_until(sub { message($to)->{error} }, 10), "$status: tried";
+        like message($to)->{error}, qr/answered (?:$status|502)$/,
+             'the reason';
+        is message($to)->{failed}, 0, 'and not given up';
+        wait_until(sub { hurry(); message($to)->{sent} }, 20, 0.3);
+        is message($to)->{attempts}, 2, 'sent by the next attempt';
+    }
+
     # what is up to us: a key, credit, a location
 
     for my $status (401 .. 405, 407, 420) {
