@@ -146,6 +146,7 @@ static ngx_int_t
 ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
 {
     otpreg_otp_t        *otp;
+    otpreg_binding_t     parts;
     const otpreg_key_t  *key;
 
     d->fate = OTPREG_STORE_GIVEN_UP;
@@ -179,21 +180,38 @@ ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
         ngx_http_otpreg_deliver_has_key = 1;
     }
 
-    otpreg_binding_tag(ngx_http_otpreg_deliver_key, d->message.id,
-                       otp->address, (char *) d->code, d->tag);
+    parts = ngx_http_otpreg_deliver_parts(d);
+
+    otpreg_binding_tag(ngx_http_otpreg_deliver_key, &parts, d->tag);
 
     return NGX_OK;
+}
+
+
+otpreg_binding_t
+ngx_http_otpreg_deliver_parts(ngx_http_otpreg_dispatch_t *d)
+{
+    otpreg_binding_t  parts;
+
+    parts.id = d->message.id;
+    parts.purpose = d->message.otp.purpose;
+    parts.channel = d->message.otp.channel;
+    parts.template = d->message.template;
+    parts.address = d->message.otp.address;
+    parts.code = (char *) d->code;
+
+    return parts;
 }
 
 
 /* the key is written once, before any thread has a tag to verify */
 
 ngx_uint_t
-ngx_http_otpreg_deliver_is_bound(const uint8_t *id, const char *address,
-    const char *code, const char *text, const uint8_t tag[OTPREG_BINDING_LEN])
+ngx_http_otpreg_deliver_is_bound(const otpreg_binding_t *parts,
+    const char *text, const uint8_t tag[OTPREG_BINDING_LEN])
 {
-    return otpreg_binding_verify(ngx_http_otpreg_deliver_key, id, address,
-                                 code, text, tag);
+    return otpreg_binding_verify(ngx_http_otpreg_deliver_key, parts, text,
+                                 tag);
 }
 
 
@@ -471,6 +489,7 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
     ngx_str_t                body, *uri;
     ngx_array_t             *couriers;
     const char              *channel;
+    otpreg_binding_t         parts;
     otpreg_message_member_t  members[8];
 
     channel = ngx_http_otpreg_channel_name(d->message.otp.channel);
@@ -493,10 +512,9 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
     d->answered = 0;
     d->status = 0;
 
-    if (!ngx_http_otpreg_deliver_is_bound(d->message.id,
-                                          d->message.otp.address,
-                                          (char *) d->code, NULL, d->tag))
-    {
+    parts = ngx_http_otpreg_deliver_parts(d);
+
+    if (!ngx_http_otpreg_deliver_is_bound(&parts, NULL, d->tag)) {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                       "otpreg: two messages were mixed up, none is sent");
         return NGX_ERROR;

@@ -112,12 +112,15 @@ ngx_int_t ngx_http_otpreg_text_sms(ngx_http_otpreg_dispatch_t *d);
 
 
 /*
- * Whether message, address and code are those that belong together, where they
+ * Whether these parts of a message are those that belong together, where they
  * are about to leave; text, or NULL, must contain the code.  Thread: any.
  */
-ngx_uint_t ngx_http_otpreg_deliver_is_bound(const uint8_t *id,
-    const char *address, const char *code, const char *text,
-    const uint8_t tag[OTPREG_BINDING_LEN]);
+ngx_uint_t ngx_http_otpreg_deliver_is_bound(const otpreg_binding_t *parts,
+    const char *text, const uint8_t tag[OTPREG_BINDING_LEN]);
+
+
+/* The parts of d->message; they point into d.  Thread: event loop. */
+otpreg_binding_t ngx_http_otpreg_deliver_parts(ngx_http_otpreg_dispatch_t *d);
 
 
 /*

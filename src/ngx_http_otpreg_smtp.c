@@ -34,9 +34,11 @@
 typedef struct {
     const otpreg_smtp_conf_t   *conf;
     otpreg_mail_t               mail;
+    otpreg_binding_t            parts;      /* of what follows */
     uint8_t                     id[OTPREG_ID_LEN];
     char                        to[OTPREG_OTP_ADDRESS_MAX + 1];
     char                        code[OTPREG_CODE_DIGITS_MAX + 1];
+    char                        template[OTPREG_TEMPLATE_MAX + 1];
     uint8_t                     tag[OTPREG_BINDING_LEN];
     sig_atomic_t                unwanted;
 
@@ -467,6 +469,14 @@ ngx_http_otpreg_smtp_fill(ngx_http_request_t *r,
     ngx_cpystrn((u_char *) delivery->to, (u_char *) d->message.otp.address,
                 sizeof(delivery->to));
     ngx_cpystrn((u_char *) delivery->code, d->code, sizeof(delivery->code));
+    ngx_cpystrn((u_char *) delivery->template, (u_char *) d->message.template,
+                sizeof(delivery->template));
+
+    delivery->parts.id = delivery->id;
+    delivery->parts.purpose = d->message.otp.purpose;
+    delivery->parts.channel = d->message.otp.channel;
+    delivery->parts.template = delivery->template;
+    delivery->parts.code = delivery->code;
 
     p = ngx_pnalloc(pool, OTPREG_ID_LEN * 2
                           + ngx_strlen(olcf->smtp->from_address) + 1);
@@ -534,9 +544,12 @@ ngx_http_otpreg_smtp_work(void *data)
 
     delivery->begun = 1;
 
-    if (!ngx_http_otpreg_deliver_is_bound(delivery->id, delivery->mail.to,
-                                          delivery->code, delivery->mail.text,
-                                          delivery->tag))
+    /* the address is that of the mail, wherever it came from */
+
+    delivery->parts.address = delivery->mail.to;
+
+    if (!ngx_http_otpreg_deliver_is_bound(&delivery->parts,
+                                          delivery->mail.text, delivery->tag))
     {
         delivery->mixed = 1;
         return;

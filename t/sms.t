@@ -393,7 +393,7 @@ for (['422' => undef], ['409' => ''], ['500' => undef]) {
 provider_behave();
 
 
-=== TEST 28: a message that is claimed is that of its channel and purpose
+=== TEST 28: a message that is claimed is that of its channel, purpose and template
 --- http_config eval
 "$::Http otpreg_fields username=required phone=required;"
 --- config eval: $::Config
@@ -412,6 +412,7 @@ ok wait_until(sub { sql("UPDATE messages SET due_at = NOW(6), lease = NULL
 my ($first, $second) = map { $_->{json} }
     grep { ($_->{json}{to} // '') eq $phone } provider_requests();
 is $second->{channel}, 'sms', 'by the courier of its channel';
+is $second->{template}, 'otp', 'by its template';
 is $second->{code}, $first->{code}, 'the same code';
 is $second->{text}, $first->{text}, 'the same text';
 is http('POST', '/verify-otp', cookie => $res->{cookie},

@@ -25,17 +25,22 @@ otpreg_binding_add(crypto_generichash_state *state, const void *data,
 
 void
 otpreg_binding_tag(const uint8_t key[OTPREG_BINDING_KEY_LEN],
-    const uint8_t id[OTPREG_ID_LEN], const char *address, const char *code,
-    uint8_t tag[OTPREG_BINDING_LEN])
+    const otpreg_binding_t *parts, uint8_t tag[OTPREG_BINDING_LEN])
 {
+    uint8_t                   kind[2];
     crypto_generichash_state  state;
+
+    kind[0] = (uint8_t) parts->purpose;
+    kind[1] = (uint8_t) parts->channel;
 
     crypto_generichash_init(&state, key, OTPREG_BINDING_KEY_LEN,
                             OTPREG_BINDING_LEN);
 
-    otpreg_binding_add(&state, id, OTPREG_ID_LEN);
-    otpreg_binding_add(&state, address, strlen(address));
-    otpreg_binding_add(&state, code, strlen(code));
+    otpreg_binding_add(&state, parts->id, OTPREG_ID_LEN);
+    otpreg_binding_add(&state, kind, sizeof(kind));
+    otpreg_binding_add(&state, parts->template, strlen(parts->template));
+    otpreg_binding_add(&state, parts->address, strlen(parts->address));
+    otpreg_binding_add(&state, parts->code, strlen(parts->code));
 
     crypto_generichash_final(&state, tag, OTPREG_BINDING_LEN);
 
@@ -45,13 +50,13 @@ otpreg_binding_tag(const uint8_t key[OTPREG_BINDING_KEY_LEN],
 
 bool
 otpreg_binding_verify(const uint8_t key[OTPREG_BINDING_KEY_LEN],
-    const uint8_t id[OTPREG_ID_LEN], const char *address, const char *code,
-    const char *text, const uint8_t tag[OTPREG_BINDING_LEN])
+    const otpreg_binding_t *parts, const char *text,
+    const uint8_t tag[OTPREG_BINDING_LEN])
 {
     uint8_t       own[OTPREG_BINDING_LEN];
     otpreg_str_t  part;
 
-    otpreg_binding_tag(key, id, address, code, own);
+    otpreg_binding_tag(key, parts, own);
 
     if (sodium_memcmp(own, tag, OTPREG_BINDING_LEN) != 0) {
         return false;
@@ -64,5 +69,5 @@ otpreg_binding_verify(const uint8_t key[OTPREG_BINDING_KEY_LEN],
     part.data = (const uint8_t *) text;
     part.len = strlen(text);
 
-    return otpreg_template_has_code(part, code);
+    return otpreg_template_has_code(part, parts->code);
 }
