@@ -16,6 +16,10 @@
 /* the directive otpreg_database */
 
 
+/* ms with another host than the first, until the first is tried again */
+#define NGX_HTTP_OTPREG_DATABASE_FAILBACK  30000
+
+
 static char *ngx_http_otpreg_database_option(ngx_conf_t *cf,
     otpreg_db_conf_t *db, ngx_str_t *arg);
 static char *ngx_http_otpreg_database_number(ngx_conf_t *cf, ngx_str_t *arg,
@@ -23,6 +27,8 @@ static char *ngx_http_otpreg_database_number(ngx_conf_t *cf, ngx_str_t *arg,
 static char *ngx_http_otpreg_database_ssl(ngx_conf_t *cf, ngx_str_t *arg,
     ngx_str_t *value, otpreg_db_conf_t *db);
 static char *ngx_http_otpreg_database_finish(ngx_conf_t *cf,
+    otpreg_db_conf_t *db);
+static otpreg_db_conf_t *ngx_http_otpreg_database_share(ngx_conf_t *cf,
     otpreg_db_conf_t *db);
 
 
@@ -55,9 +61,14 @@ ngx_http_otpreg_set_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    olcf->database = db;
+    rv = ngx_http_otpreg_database_finish(cf, db);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
 
-    return ngx_http_otpreg_database_finish(cf, db);
+    olcf->database = ngx_http_otpreg_database_share(cf, db);
+
+    return olcf->database ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -227,6 +238,8 @@ ngx_http_otpreg_database_finish(ngx_conf_t *cf, otpreg_db_conf_t *db)
         db->port = 3306;
     }
 
+    db->failback_ms = NGX_HTTP_OTPREG_DATABASE_FAILBACK;
+
     if (db->connect_timeout == 0) {
         db->connect_timeout = 2;
     }
@@ -236,4 +249,34 @@ ngx_http_otpreg_database_finish(ngx_conf_t *cf, otpreg_db_conf_t *db)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* equal blocks of many servers are one database: its threads connect once */
+
+static otpreg_db_conf_t *
+ngx_http_otpreg_database_share(ngx_conf_t *cf, otpreg_db_conf_t *db)
+{
+    ngx_uint_t                    i;
+    otpreg_db_conf_t            **known;
+    ngx_http_otpreg_main_conf_t  *omcf;
+
+    omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_otpreg_module);
+
+    known = omcf->databases.elts;
+
+    for (i = 0; i < omcf->databases.nelts; i++) {
+        if (otpreg_db_conf_equal(known[i], db)) {
+            return known[i];
+        }
+    }
+
+    known = ngx_array_push(&omcf->databases);
+    if (known == NULL) {
+        return NULL;
+    }
+
+    *known = db;
+
+    return db;
 }

@@ -57,6 +57,9 @@ ngx_http_otpreg_create_main_conf(ngx_conf_t *cf)
     if (ngx_array_init(&omcf->services, cf->pool, 2,
                        sizeof(ngx_http_otpreg_service_t *))
         != NGX_OK
+        || ngx_array_init(&omcf->databases, cf->pool, 2,
+                          sizeof(otpreg_db_conf_t *))
+           != NGX_OK
         || ngx_array_init(&omcf->secrets, cf->pool, 4, sizeof(ngx_str_t))
            != NGX_OK)
     {

@@ -116,6 +116,7 @@ typedef enum {
 
 typedef struct {
     ngx_array_t                 services;   /* ngx_http_otpreg_service_t * */
+    ngx_array_t                 databases;  /* otpreg_db_conf_t *: unequal */
     ngx_array_t                 secrets;    /* ngx_str_t, see secret.h */
     ngx_array_t                *sites;      /* at start only, see missing.h */
     ngx_str_t                   pool_names[NGX_HTTP_OTPREG_POOLS];

@@ -28,14 +28,11 @@ static ngx_http_otpreg_service_t *ngx_http_otpreg_service_add(ngx_conf_t *cf,
     ngx_http_otpreg_main_conf_t *omcf, ngx_http_otpreg_loc_conf_t *olcf);
 static const char *ngx_http_otpreg_service_conflict(
     ngx_http_otpreg_loc_conf_t *a, ngx_http_otpreg_loc_conf_t *b);
-static ngx_uint_t ngx_http_otpreg_same_database(const otpreg_db_conf_t *a,
-    const otpreg_db_conf_t *b);
 static ngx_uint_t ngx_http_otpreg_same_couriers(
     ngx_http_otpreg_loc_conf_t *a, ngx_http_otpreg_loc_conf_t *b,
     otpreg_channel_t channel);
 static ngx_uint_t ngx_http_otpreg_same_string(const ngx_str_t *a,
     const ngx_str_t *b);
-static ngx_uint_t ngx_http_otpreg_same_text(const char *a, const char *b);
 static ngx_uint_t ngx_http_otpreg_same_value(ngx_http_complex_value_t *a,
     ngx_http_complex_value_t *b);
 
@@ -192,7 +189,7 @@ ngx_http_otpreg_service_find(ngx_http_otpreg_main_conf_t *omcf,
         other = service[i]->conf;
 
         if (ngx_strcmp(other->site.data, olcf->site.data) == 0
-            && ngx_http_otpreg_same_database(other->database, olcf->database))
+            && otpreg_db_conf_same(other->database, olcf->database))
         {
             return service[i];
         }
@@ -272,33 +269,6 @@ ngx_http_otpreg_service_conflict(ngx_http_otpreg_loc_conf_t *a,
 
 
 static ngx_uint_t
-ngx_http_otpreg_same_database(const otpreg_db_conf_t *a,
-    const otpreg_db_conf_t *b)
-{
-    unsigned  i;
-
-    if (a == b) {
-        return 1;
-    }
-
-    if (a->nhosts != b->nhosts || a->port != b->port
-        || !ngx_http_otpreg_same_text(a->socket, b->socket)
-        || !ngx_http_otpreg_same_text(a->name, b->name))
-    {
-        return 0;
-    }
-
-    for (i = 0; i < a->nhosts; i++) {
-        if (!ngx_http_otpreg_same_text(a->host[i], b->host[i])) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static ngx_uint_t
 ngx_http_otpreg_same_couriers(ngx_http_otpreg_loc_conf_t *a,
     ngx_http_otpreg_loc_conf_t *b, otpreg_channel_t channel)
 {
@@ -330,17 +300,6 @@ static ngx_uint_t
 ngx_http_otpreg_same_string(const ngx_str_t *a, const ngx_str_t *b)
 {
     return a->len == b->len && ngx_strncmp(a->data, b->data, a->len) == 0;
-}
-
-
-static ngx_uint_t
-ngx_http_otpreg_same_text(const char *a, const char *b)
-{
-    if (a == NULL || b == NULL) {
-        return a == b;
-    }
-
-    return ngx_strcmp(a, b) == 0;
 }
 
 

@@ -228,6 +228,45 @@ subtest 'attack 32: its disk is full' => sub {
 };
 
 
+subtest 'equal otpreg_database of many locations share connections' => sub {
+    my ($database) = $http =~ /(otpreg_database [^;]*;)/;
+    my $other = $database =~ s/read_timeout=2s/read_timeout=3s/r;
+    my @at = map { "/r$_" } 1 .. 12;
+    my $config = default_config() . join '', map {
+        "location = $_ { otpreg_register /pages/register.html; $database }\n"
+    } @at;
+
+    my $connections = sub {
+        my ($config) = @_;
+        my $nginx = OtpReg::Nginx->start($config, http_config => $http,
+            main_config => join '', map {
+                "thread_pool otpreg_$_ threads=2 max_queue=1000;\n"
+            } qw(hash database mail));
+
+        my @status = map { $_->{status} } map {
+            $nginx->http_many([map {
+                $n++;
+                ['POST', $_, timeout => 30, json => {
+                    username => "u$n", email => "u$n\@example.com",
+                    password => $password, confirm_password => $password }]
+            } @at])
+        } 1 .. 2;
+        is scalar(grep { $_ == 201 } @status), 24, '24 sign-ups';
+
+        my $connections = sql("SELECT COUNT(*) FROM information_schema
+                               .processlist WHERE user = 'otpreg'");
+        ok $nginx->quit(20), 'ends';
+        return $connections;
+    };
+
+    ok $nginx->quit(20), 'nobody else is connected';
+    is $connections->($config), 2, 'one for each thread';
+    cmp_ok $connections->($config =~ s/\Q$database/$other/r), '>', 2,
+       'and more where a parameter is another';
+    ok $nginx->run, 'back';
+};
+
+
 is_deeply [$nginx->bad_log_lines], [], 'nothing bad in the log';
 unlike $nginx->error_log, qr/otpreg-test|\Q$password\E/, 'no secret either';
 ok $nginx->quit(20), 'ends by itself';

@@ -8,103 +8,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-#include <mysql.h>
-#include <errmsg.h>
-#include <mysqld_error.h>
 #include <sodium.h>
 
-#include "otpreg_db.h"
+#include "otpreg_db_conn.h"
 
 
-#define OTPREG_DB_PARAMS_MAX     24
-#define OTPREG_DB_COLUMNS_MAX    20
-#define OTPREG_DB_KEY_SIZE       128
-#define OTPREG_DB_SESSION_SIZE   80
-
-/* the longest wait for a lock of somebody else, in seconds */
-#define OTPREG_DB_LOCK_WAIT_MAX  5
+/* a connection: its hosts, its options, its end */
 
 
-#ifdef LIBMARIADB
-typedef my_bool  otpreg_db_bool_t;
-#else
-typedef bool     otpreg_db_bool_t;
-#endif
-
-#ifndef CR_CONNECTION_KILLED
-#define ER_OTPREG_CONNECTION_KILLED     1927    /* MariaDB's */
-#else
-#define ER_OTPREG_CONNECTION_KILLED     CR_CONNECTION_KILLED
-#endif
-
-#define ER_OTPREG_WSREP_NOT_READY       1047    /* Galera: not synced */
-#define ER_OTPREG_READ_ONLY             1290
-#define ER_OTPREG_READ_ONLY_TRANSACTION 1792
-#define ER_OTPREG_READ_ONLY_MODE        1836
-#define ER_OTPREG_CLIENT_TIMEOUT        4031    /* MySQL's, of wait_timeout */
-#define ER_OTPREG_STATEMENT_TIMEOUT     1969    /* MariaDB's */
-#define ER_OTPREG_TOO_MANY_TRXS         1637
-#define EE_OTPREG_WRITE                 3
-#define EE_OTPREG_DISK_FULL             20
-
-
-struct otpreg_db_s {
-    const otpreg_db_conf_t      *conf;
-    const char *const           *sql;
-    unsigned                     nsql;
-    MYSQL                       *mysql;         /* NULL: not connected */
-    MYSQL_STMT                 **stmt;          /* nsql, NULL: not prepared */
-    MYSQL_STMT                  *open;          /* has rows to fetch */
-    char                         key[OTPREG_DB_KEY_SIZE];
-    char                         error[OTPREG_DB_ERROR_SIZE];
-};
-
-
-typedef struct {
-    MYSQL_BIND                   bind[OTPREG_DB_COLUMNS_MAX];
-    unsigned long                len[OTPREG_DB_COLUMNS_MAX];
-    otpreg_db_bool_t             null[OTPREG_DB_COLUMNS_MAX];
-} otpreg_db_row_t;
-
-
-static const char *const  otpreg_db_session[] = {
-    "SET SESSION time_zone = '+00:00'",
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION autocommit = 1"
-};
-
-
-/*
- * Rows and tables (an ALTER TABLE waits, or is waited for): the server gives
- * up before we do, so that nobody is left waiting in it for a lost client.
- */
-
-static const char *const  otpreg_db_lock_waits[] = {
-    "innodb_lock_wait_timeout",
-    "lock_wait_timeout"
-};
-
-
-static void otpreg_db_options(otpreg_db_t *db, MYSQL *mysql);
+static void otpreg_db_failback(otpreg_db_t *db);
+static void otpreg_db_connected(otpreg_db_t *db, unsigned host);
+static int64_t otpreg_db_now_ms(void);
 static otpreg_db_rc_t otpreg_db_open(otpreg_db_t *db, const char *host);
-static otpreg_db_rc_t otpreg_db_session_start(otpreg_db_t *db);
-static otpreg_db_rc_t otpreg_db_writable(otpreg_db_t *db);
-static otpreg_db_rc_t otpreg_db_prepare(otpreg_db_t *db, unsigned i);
-static otpreg_db_rc_t otpreg_db_execute(otpreg_db_t *db, unsigned i,
-    const otpreg_db_param_t *params);
-static void otpreg_db_bind_columns(otpreg_db_row_t *row,
-    otpreg_db_column_t *columns, unsigned n);
-static otpreg_db_rc_t otpreg_db_simple(otpreg_db_t *db, const char *sql);
-static otpreg_db_rc_t otpreg_db_fail(otpreg_db_t *db, const char *what,
-    unsigned code, const char *state, const char *text);
-static otpreg_db_rc_t otpreg_db_class(unsigned code);
+static otpreg_db_rc_t otpreg_db_verify(otpreg_db_t *db);
+static void otpreg_db_options(const otpreg_db_conf_t *conf, MYSQL *mysql);
+static void otpreg_db_options_tls(const otpreg_db_conf_t *conf, MYSQL *mysql);
+static void otpreg_db_wipe_password(MYSQL *mysql);
 
 
 otpreg_db_t *
 otpreg_db_create(const otpreg_db_conf_t *conf, const char *const *sql,
-    unsigned n)
+    unsigned n, otpreg_db_check_pt check)
 {
     otpreg_db_t  *db;
 
@@ -113,7 +40,7 @@ otpreg_db_create(const otpreg_db_conf_t *conf, const char *const *sql,
         return NULL;
     }
 
-    db->stmt = calloc(n, sizeof(MYSQL_STMT *));
+    db->stmt = calloc(n, sizeof(otpreg_db_stmt_t));
     if (db->stmt == NULL) {
         free(db);
         return NULL;
@@ -122,6 +49,7 @@ otpreg_db_create(const otpreg_db_conf_t *conf, const char *const *sql,
     db->conf = conf;
     db->sql = sql;
     db->nsql = n;
+    db->check = check;
 
     return db;
 }
@@ -137,111 +65,130 @@ otpreg_db_destroy(otpreg_db_t *db)
 
 
 otpreg_db_rc_t
-otpreg_db_connect(otpreg_db_t *db, bool *fresh)
+otpreg_db_connect(otpreg_db_t *db)
 {
-    unsigned        i;
-    otpreg_db_rc_t  rc;
-
-    *fresh = false;
+    int                      n;
+    char                     error[OTPREG_DB_ERROR_SIZE];
+    size_t                   len;
+    unsigned                 i;
+    const otpreg_db_conf_t  *conf;
 
     if (db->mysql != NULL) {
+        otpreg_db_failback(db);
         return OTPREG_DB_OK;
     }
 
-    *fresh = true;
+    conf = db->conf;
 
-    if (db->conf->socket != NULL) {
+    if (conf->socket != NULL) {
         return otpreg_db_open(db, NULL);
     }
 
-    rc = OTPREG_DB_DOWN;
+    len = 0;
+    error[0] = '\0';
 
-    for (i = 0; i < db->conf->nhosts; i++) {
-        rc = otpreg_db_open(db, db->conf->host[i]);
-        if (rc == OTPREG_DB_OK) {
+    for (i = 0; i < conf->nhosts; i++) {
+
+        if (otpreg_db_open(db, conf->host[i]) == OTPREG_DB_OK) {
+            otpreg_db_error_clear(db);
+            otpreg_db_connected(db, i);
+            return OTPREG_DB_OK;
+        }
+
+        if (conf->nhosts == 1) {
+            return OTPREG_DB_DOWN;
+        }
+
+        n = snprintf(error + len, sizeof(error) - len, "%s%s: %s",
+                     i == 0 ? "" : "; ", conf->host[i], db->error);
+        len += (size_t) n;
+
+        if (len >= sizeof(error)) {
+            len = sizeof(error) - 1;
+        }
+    }
+
+    otpreg_db_explain(db, "%s", error);
+
+    return OTPREG_DB_DOWN;
+}
+
+
+/*
+ * A host that was away may be back: who has moved on to a later one looks now
+ * and then, and keeps what it has until a better one answers.
+ */
+
+static void
+otpreg_db_failback(otpreg_db_t *db)
+{
+    unsigned      i;
+    otpreg_db_t  *earlier, kept;
+
+    if (db->host == 0 || db->conf->failback_ms == 0
+        || otpreg_db_now_ms() < db->failback_at)
+    {
+        return;
+    }
+
+    otpreg_db_connected(db, db->host);
+
+    earlier = otpreg_db_create(db->conf, db->sql, db->nsql, db->check);
+    if (earlier == NULL) {
+        return;
+    }
+
+    for (i = 0; i < db->host; i++) {
+
+        if (otpreg_db_open(earlier, db->conf->host[i]) == OTPREG_DB_OK) {
+            otpreg_db_connected(earlier, i);
+
+            kept = *db;
+            *db = *earlier;
+            *earlier = kept;
+
             break;
         }
     }
 
-    return rc;
+    otpreg_db_destroy(earlier);
+}
+
+
+/* the threads that have moved together do not all look at once */
+
+static void
+otpreg_db_connected(otpreg_db_t *db, unsigned host)
+{
+    db->host = host;
+    db->failback_at = otpreg_db_now_ms() + db->conf->failback_ms
+                      + randombytes_uniform(db->conf->failback_ms / 2 + 1);
+}
+
+
+static int64_t
+otpreg_db_now_ms(void)
+{
+    struct timespec  now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 
 void
 otpreg_db_disconnect(otpreg_db_t *db)
 {
-    unsigned  i;
-
     if (db->mysql == NULL) {
         return;
     }
 
-    otpreg_db_finish(db);
-
-    for (i = 0; i < db->nsql; i++) {
-        if (db->stmt[i] != NULL) {
-            mysql_stmt_close(db->stmt[i]);
-            db->stmt[i] = NULL;
-        }
-    }
+    otpreg_db_statements_close(db);
 
     mysql_close(db->mysql);
     db->mysql = NULL;
-}
-
-
-static void
-otpreg_db_options(otpreg_db_t *db, MYSQL *mysql)
-{
-    unsigned                 off;
-    const otpreg_db_conf_t  *conf;
-
-    off = 0;
-    conf = db->conf;
-
-    mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &conf->connect_timeout);
-    mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &conf->read_timeout);
-    mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &conf->read_timeout);
-    mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &off);
-    mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-
-    if (conf->ssl_ca != NULL) {
-        mysql_options(mysql, MYSQL_OPT_SSL_CA, conf->ssl_ca);
-    }
-
-#ifdef LIBMARIADB
-    {
-    otpreg_db_bool_t  enforce, verify;
-
-    enforce = (conf->ssl != OTPREG_DB_SSL_DISABLED);
-    verify = (conf->ssl == OTPREG_DB_SSL_VERIFY_IDENTITY);
-
-    mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &enforce);
-    mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
-    }
-#else
-    {
-    unsigned  mode;
-
-    mode = (conf->ssl == OTPREG_DB_SSL_VERIFY_IDENTITY)
-                                                    ? SSL_MODE_VERIFY_IDENTITY
-           : (conf->ssl == OTPREG_DB_SSL_REQUIRED) ? SSL_MODE_REQUIRED
-                                                   : SSL_MODE_DISABLED;
-
-    mysql_options(mysql, MYSQL_OPT_SSL_MODE, &mode);
-    }
-#endif
-}
-
-
-/* the library's copy serves reconnects of its own, which there are none of */
-
-static void
-otpreg_db_wipe_password(MYSQL *mysql)
-{
-    if (mysql->passwd != NULL) {
-        sodium_memzero(mysql->passwd, strlen(mysql->passwd));
-    }
+    db->ready = false;
 }
 
 
@@ -255,11 +202,11 @@ otpreg_db_open(otpreg_db_t *db, const char *host)
 
     mysql = mysql_init(NULL);
     if (mysql == NULL) {
-        snprintf(db->error, sizeof(db->error), "mysql_init() failed");
+        otpreg_db_explain(db, "mysql_init() failed");
         return OTPREG_DB_DOWN;
     }
 
-    otpreg_db_options(db, mysql);
+    otpreg_db_options(conf, mysql);
 
     /* without CLIENT_FOUND_ROWS: affected rows must be changed rows */
 
@@ -278,485 +225,157 @@ otpreg_db_open(otpreg_db_t *db, const char *host)
 
     db->mysql = mysql;
 
+    if (otpreg_db_verify(db) != OTPREG_DB_OK) {
+        otpreg_db_disconnect(db);
+        return OTPREG_DB_DOWN;
+    }
+
+    db->ready = true;
+
+    return OTPREG_DB_OK;
+}
+
+
+/* whether the server at the other end is one that we can work with */
+
+static otpreg_db_rc_t
+otpreg_db_verify(otpreg_db_t *db)
+{
+    otpreg_db_rc_t  rc;
+
     /*
      * libmariadb 3.3 takes MYSQL_OPT_SSL_ENFORCE for a wish unless it shall
      * verify, too: the login went in clear text, but nothing else shall
      */
 
-    if (conf->ssl != OTPREG_DB_SSL_DISABLED
-        && mysql_get_ssl_cipher(mysql) == NULL)
+    if (db->conf->ssl != OTPREG_DB_SSL_DISABLED
+        && mysql_get_ssl_cipher(db->mysql) == NULL)
     {
-        otpreg_db_disconnect(db);
-        snprintf(db->error, sizeof(db->error), "the server has no TLS");
+        otpreg_db_explain(db, "the server has no TLS");
         return OTPREG_DB_DOWN;
     }
 
-    if (otpreg_db_session_start(db) != OTPREG_DB_OK) {
-        otpreg_db_disconnect(db);
-        return OTPREG_DB_DOWN;
-    }
+    rc = otpreg_db_session_start(db);
 
-    return otpreg_db_writable(db);
-}
-
-
-static otpreg_db_rc_t
-otpreg_db_session_start(otpreg_db_t *db)
-{
-    char            sql[OTPREG_DB_SESSION_SIZE];
-    unsigned        i, wait;
-    otpreg_db_rc_t  rc;
-
-    for (i = 0; i < sizeof(otpreg_db_session) / sizeof(char *); i++) {
-
-        rc = otpreg_db_simple(db, otpreg_db_session[i]);
-        if (rc != OTPREG_DB_OK) {
-            return rc;
-        }
-    }
-
-    wait = db->conf->read_timeout / 2;
-
-    if (wait < 1) {
-        wait = 1;
-
-    } else if (wait > OTPREG_DB_LOCK_WAIT_MAX) {
-        wait = OTPREG_DB_LOCK_WAIT_MAX;
-    }
-
-    for (i = 0; i < sizeof(otpreg_db_lock_waits) / sizeof(char *); i++) {
-
-        snprintf(sql, sizeof(sql), "SET SESSION %s = %u",
-                 otpreg_db_lock_waits[i], wait);
-
-        rc = otpreg_db_simple(db, sql);
-        if (rc != OTPREG_DB_OK) {
-            return rc;
-        }
-    }
-
-    return OTPREG_DB_OK;
-}
-
-
-/* a replica answers reads, but a sign-up must be written */
-
-static otpreg_db_rc_t
-otpreg_db_writable(otpreg_db_t *db)
-{
-    MYSQL_ROW   row;
-    MYSQL_RES  *res;
-    bool        read_only;
-
-    if (otpreg_db_simple(db, "SELECT @@global.read_only") != OTPREG_DB_OK) {
-        otpreg_db_disconnect(db);
-        return OTPREG_DB_DOWN;
-    }
-
-    res = mysql_store_result(db->mysql);
-    row = res ? mysql_fetch_row(res) : NULL;
-    read_only = (row == NULL || row[0] == NULL
-                 || (strcmp(row[0], "0") != 0 && strcmp(row[0], "OFF") != 0));
-
-    if (res != NULL) {
-        mysql_free_result(res);
-    }
-
-    if (read_only) {
-        otpreg_db_disconnect(db);
-        snprintf(db->error, sizeof(db->error), "the server is read-only");
-        return OTPREG_DB_DOWN;
-    }
-
-    return OTPREG_DB_OK;
-}
-
-
-static otpreg_db_rc_t
-otpreg_db_prepare(otpreg_db_t *db, unsigned i)
-{
-    MYSQL_STMT      *stmt;
-    otpreg_db_rc_t   rc;
-
-    stmt = mysql_stmt_init(db->mysql);
-    if (stmt == NULL) {
-        snprintf(db->error, sizeof(db->error), "mysql_stmt_init() failed");
-        return OTPREG_DB_FAILED;
-    }
-
-    if (mysql_stmt_prepare(stmt, db->sql[i], strlen(db->sql[i])) != 0) {
-        rc = otpreg_db_fail(db, "mysql_stmt_prepare()", mysql_stmt_errno(stmt),
-                            mysql_stmt_sqlstate(stmt), NULL);
-        mysql_stmt_close(stmt);
-        return rc;
-    }
-
-    db->stmt[i] = stmt;
-
-    return OTPREG_DB_OK;
-}
-
-
-static otpreg_db_rc_t
-otpreg_db_execute(otpreg_db_t *db, unsigned i,
-    const otpreg_db_param_t *params)
-{
-    unsigned         n, count;
-    MYSQL_BIND       bind[OTPREG_DB_PARAMS_MAX];
-    MYSQL_STMT      *stmt;
-    otpreg_db_rc_t   rc;
-
-    otpreg_db_finish(db);
-
-    if (db->mysql == NULL) {
-        return OTPREG_DB_DOWN;
-    }
-
-    if (db->stmt[i] == NULL) {
-        rc = otpreg_db_prepare(db, i);
-        if (rc != OTPREG_DB_OK) {
-            goto done;
-        }
-    }
-
-    stmt = db->stmt[i];
-    count = (unsigned) mysql_stmt_param_count(stmt);
-
-    if (count > OTPREG_DB_PARAMS_MAX) {
-        return OTPREG_DB_FAILED;
-    }
-
-    memset(bind, 0, sizeof(bind));
-
-    for (n = 0; n < count; n++) {
-
-        switch (params[n].type) {
-
-        case OTPREG_DB_INT:
-            bind[n].buffer_type = MYSQL_TYPE_LONGLONG;
-            bind[n].buffer = (void *) (uintptr_t) &params[n].num;
-            break;
-
-        case OTPREG_DB_BYTES:
-            bind[n].buffer_type = MYSQL_TYPE_STRING;
-            bind[n].buffer = (void *) (uintptr_t) params[n].data;
-            bind[n].buffer_length = params[n].len;
-            break;
-
-        default:
-            bind[n].buffer_type = MYSQL_TYPE_NULL;
-        }
-    }
-
-    rc = OTPREG_DB_OK;
-
-    if ((count > 0 && mysql_stmt_bind_param(stmt, bind) != 0)
-        || mysql_stmt_execute(stmt) != 0)
-    {
-        rc = otpreg_db_fail(db, "mysql_stmt_execute()", mysql_stmt_errno(stmt),
-                            mysql_stmt_sqlstate(stmt), mysql_stmt_error(stmt));
-    }
-
-done:
-
-    if (rc == OTPREG_DB_LOST || rc == OTPREG_DB_DOWN) {
-        otpreg_db_disconnect(db);
-    }
-
-    return rc;
-}
-
-
-otpreg_db_rc_t
-otpreg_db_exec(otpreg_db_t *db, unsigned i, const otpreg_db_param_t *params,
-    uint64_t *affected, uint64_t *insert_id)
-{
-    otpreg_db_rc_t  rc;
-
-    rc = otpreg_db_execute(db, i, params);
-
-    if (rc == OTPREG_DB_OK) {
-
-        if (affected != NULL) {
-            *affected = mysql_stmt_affected_rows(db->stmt[i]);
-        }
-
-        if (insert_id != NULL) {
-            *insert_id = mysql_stmt_insert_id(db->stmt[i]);
-        }
-    }
-
-    return rc;
-}
-
-
-otpreg_db_rc_t
-otpreg_db_query(otpreg_db_t *db, unsigned i, const otpreg_db_param_t *params,
-    otpreg_db_column_t *columns, unsigned n)
-{
-    MYSQL_STMT      *stmt;
-    otpreg_db_rc_t   rc;
-
-    rc = otpreg_db_execute(db, i, params);
-    if (rc != OTPREG_DB_OK) {
-        return rc;
-    }
-
-    stmt = db->stmt[i];
-
-    if (mysql_stmt_store_result(stmt) != 0) {
-        rc = otpreg_db_fail(db, "mysql_stmt_store_result()",
-                            mysql_stmt_errno(stmt), mysql_stmt_sqlstate(stmt),
-                            NULL);
-
-        if (rc == OTPREG_DB_LOST || rc == OTPREG_DB_DOWN) {
-            otpreg_db_disconnect(db);
-        }
-
-        return rc;
-    }
-
-    db->open = stmt;
-
-    return otpreg_db_next(db, columns, n);
-}
-
-
-otpreg_db_rc_t
-otpreg_db_next(otpreg_db_t *db, otpreg_db_column_t *columns, unsigned n)
-{
-    int              rc;
-    unsigned         i;
-    otpreg_db_row_t  row;
-
-    if (n > OTPREG_DB_COLUMNS_MAX
-        || n != mysql_stmt_field_count(db->open))
-    {
-        snprintf(db->error, sizeof(db->error), "unexpected number of columns");
-        otpreg_db_finish(db);
-        return OTPREG_DB_FAILED;
-    }
-
-    otpreg_db_bind_columns(&row, columns, n);
-
-    rc = mysql_stmt_bind_result(db->open, row.bind);
-    if (rc == 0) {
-        rc = mysql_stmt_fetch(db->open);
-    }
-
-    if (rc == MYSQL_NO_DATA) {
-        otpreg_db_finish(db);
-        return OTPREG_DB_NONE;
-    }
-
-    if (rc != 0) {
-        snprintf(db->error, sizeof(db->error), "mysql_stmt_fetch() failed%s",
-                 (rc == MYSQL_DATA_TRUNCATED) ? ": a column is too long" : "");
-        otpreg_db_finish(db);
-        return OTPREG_DB_FAILED;
-    }
-
-    for (i = 0; i < n; i++) {
-        columns[i].null = row.null[i];
-        columns[i].len = row.null[i] ? 0 : row.len[i];
-
-        if (row.null[i]) {
-            columns[i].num = 0;
-        }
-
-        if (columns[i].type == OTPREG_DB_BYTES) {
-            columns[i].data[columns[i].len] = '\0';
-        }
-    }
-
-    return OTPREG_DB_OK;
+    return (rc == OTPREG_DB_OK) ? db->check(db) : rc;
 }
 
 
 static void
-otpreg_db_bind_columns(otpreg_db_row_t *row, otpreg_db_column_t *columns,
-    unsigned n)
+otpreg_db_options(const otpreg_db_conf_t *conf, MYSQL *mysql)
+{
+    unsigned  off, protocol;
+
+    off = 0;
+
+    mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &conf->connect_timeout);
+    mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &conf->read_timeout);
+    mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &conf->read_timeout);
+    mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &off);
+    mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+
+    /* "localhost" is a host, too, and not the name of a socket */
+
+    if (conf->socket == NULL) {
+        protocol = MYSQL_PROTOCOL_TCP;
+        mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
+    }
+
+    if (conf->ssl_ca != NULL) {
+        mysql_options(mysql, MYSQL_OPT_SSL_CA, conf->ssl_ca);
+    }
+
+    otpreg_db_options_tls(conf, mysql);
+}
+
+
+#ifdef LIBMARIADB
+
+static void
+otpreg_db_options_tls(const otpreg_db_conf_t *conf, MYSQL *mysql)
+{
+    otpreg_db_bool_t  enforce, verify;
+
+    enforce = (conf->ssl != OTPREG_DB_SSL_DISABLED);
+    verify = (conf->ssl == OTPREG_DB_SSL_VERIFY_IDENTITY);
+
+    mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &enforce);
+    mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+}
+
+#else
+
+/* libmysqlclient does not know where a system keeps its certificates */
+
+static const char *
+otpreg_db_system_ca(void)
 {
     unsigned  i;
 
-    memset(row, 0, sizeof(otpreg_db_row_t));
+    static const char *const  files[] = {
+        "/etc/ssl/certs/ca-certificates.crt",   /* Debian, Alpine, Arch */
+        "/etc/pki/tls/certs/ca-bundle.crt",     /* Red Hat */
+        "/etc/ssl/ca-bundle.pem",               /* SUSE */
+        "/etc/ssl/cert.pem"                     /* BSD */
+    };
 
-    for (i = 0; i < n; i++) {
-        row->bind[i].length = &row->len[i];
-        row->bind[i].is_null = &row->null[i];
+    for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        if (access(files[i], R_OK) == 0) {
+            return files[i];
+        }
+    }
 
-        if (columns[i].type == OTPREG_DB_INT) {
-            row->bind[i].buffer_type = MYSQL_TYPE_LONGLONG;
-            row->bind[i].buffer = &columns[i].num;
-            continue;
+    return NULL;
+}
+
+
+static void
+otpreg_db_options_tls(const otpreg_db_conf_t *conf, MYSQL *mysql)
+{
+    bool         on;
+    unsigned     mode;
+    const char  *ca;
+
+    on = true;
+
+    switch (conf->ssl) {
+
+    case OTPREG_DB_SSL_VERIFY_IDENTITY:
+        mode = SSL_MODE_VERIFY_IDENTITY;
+        ca = conf->ssl_ca ? NULL : otpreg_db_system_ca();
+
+        if (ca != NULL) {
+            mysql_options(mysql, MYSQL_OPT_SSL_CA, ca);
         }
 
-        row->bind[i].buffer_type = MYSQL_TYPE_STRING;
-        row->bind[i].buffer = columns[i].data;
-        row->bind[i].buffer_length = columns[i].size - 1;
-    }
-}
+        break;
 
-
-void
-otpreg_db_finish(otpreg_db_t *db)
-{
-    if (db->open != NULL) {
-        mysql_stmt_free_result(db->open);
-        db->open = NULL;
-    }
-}
-
-
-otpreg_db_rc_t
-otpreg_db_begin(otpreg_db_t *db)
-{
-    return otpreg_db_simple(db, "START TRANSACTION");
-}
-
-
-otpreg_db_rc_t
-otpreg_db_commit(otpreg_db_t *db)
-{
-    return otpreg_db_simple(db, "COMMIT");
-}
-
-
-void
-otpreg_db_rollback(otpreg_db_t *db)
-{
-    if (db->mysql != NULL) {
-        (void) otpreg_db_simple(db, "ROLLBACK");
-    }
-}
-
-
-static otpreg_db_rc_t
-otpreg_db_simple(otpreg_db_t *db, const char *sql)
-{
-    otpreg_db_rc_t  rc;
-
-    otpreg_db_finish(db);
-
-    if (db->mysql == NULL) {
-        return OTPREG_DB_DOWN;
-    }
-
-    if (mysql_real_query(db->mysql, sql, strlen(sql)) == 0) {
-        return OTPREG_DB_OK;
-    }
-
-    rc = otpreg_db_fail(db, sql, mysql_errno(db->mysql),
-                        mysql_sqlstate(db->mysql), NULL);
-
-    if (rc == OTPREG_DB_LOST || rc == OTPREG_DB_DOWN) {
-        otpreg_db_disconnect(db);
-    }
-
-    return rc;
-}
-
-
-/*
- * Text is the server's: it is kept for connection errors, and of a duplicate
- * only the name of the index, since the rest quotes a value.
- */
-
-static otpreg_db_rc_t
-otpreg_db_fail(otpreg_db_t *db, const char *what, unsigned code,
-    const char *state, const char *text)
-{
-    const char      *key;
-    otpreg_db_rc_t   rc;
-
-    rc = otpreg_db_class(code);
-
-    if (rc == OTPREG_DB_DUPLICATE) {
-        key = text;
-
-        while (key != NULL && (text = strstr(key, "key '")) != NULL) {
-            key = text + 1;
-        }
-
-        snprintf(db->key, sizeof(db->key), "%s", key ? key : "");
-        return rc;
-    }
-
-    snprintf(db->error, sizeof(db->error), "%s failed (%u: %s%s%s)",
-             what, code, state, (db->mysql == NULL && text) ? ": " : "",
-             (db->mysql == NULL && text) ? text : "");
-
-    return rc;
-}
-
-
-static otpreg_db_rc_t
-otpreg_db_class(unsigned code)
-{
-    switch (code) {
-
-    case ER_DUP_ENTRY:
-        return OTPREG_DB_DUPLICATE;
-
-    case ER_LOCK_DEADLOCK:
-    case ER_LOCK_WAIT_TIMEOUT:
-    case ER_OTPREG_STATEMENT_TIMEOUT:
-        return OTPREG_DB_RETRY;
-
-    case CR_SERVER_GONE_ERROR:
-    case CR_SERVER_LOST:
-    case CR_COMMANDS_OUT_OF_SYNC:
-    case CR_UNKNOWN_ERROR:
-    case 2055:                          /* CR_SERVER_LOST_EXTENDED */
-    case ER_SERVER_SHUTDOWN:
-    case ER_OTPREG_CONNECTION_KILLED:
-    case ER_OTPREG_CLIENT_TIMEOUT:
-    case ER_QUERY_INTERRUPTED:
-    case ER_UNKNOWN_STMT_HANDLER:
-    case ER_ERROR_DURING_COMMIT:
-        return OTPREG_DB_LOST;
-
-    case ER_OTPREG_WSREP_NOT_READY:
-    case ER_OTPREG_READ_ONLY:
-    case ER_OTPREG_READ_ONLY_TRANSACTION:
-    case ER_OTPREG_READ_ONLY_MODE:
-        return OTPREG_DB_DOWN;
-
-    case EE_OTPREG_WRITE:
-    case EE_OTPREG_DISK_FULL:
-    case ER_DISK_FULL:
-    case ER_ERROR_ON_WRITE:
-    case ER_OUT_OF_RESOURCES:
-    case ER_OUTOFMEMORY:
-    case ER_RECORD_FILE_FULL:
-    case ER_OTPREG_TOO_MANY_TRXS:
-        return OTPREG_DB_FULL;
+    case OTPREG_DB_SSL_REQUIRED:
+        mode = SSL_MODE_REQUIRED;
+        break;
 
     default:
-        return OTPREG_DB_FAILED;
+        mode = SSL_MODE_DISABLED;
+
+        /* libmariadb asks for the key of caching_sha2_password by itself */
+
+        mysql_options(mysql, MYSQL_OPT_GET_SERVER_PUBLIC_KEY, &on);
     }
+
+    mysql_options(mysql, MYSQL_OPT_SSL_MODE, &mode);
 }
 
+#endif
 
-const char *
-otpreg_db_error(const otpreg_db_t *db)
+
+/* the library's copy serves reconnects of its own, which there are none of */
+
+static void
+otpreg_db_wipe_password(MYSQL *mysql)
 {
-    return db->error;
-}
-
-
-void
-otpreg_db_error_clear(otpreg_db_t *db)
-{
-    db->error[0] = '\0';
-    db->key[0] = '\0';
-}
-
-
-bool
-otpreg_db_key(const otpreg_db_t *db, const char *index)
-{
-    return strstr(db->key, index) != NULL;
+    if (mysql->passwd != NULL) {
+        sodium_memzero(mysql->passwd, strlen(mysql->passwd));
+    }
 }
 
 

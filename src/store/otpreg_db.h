@@ -46,18 +46,29 @@ typedef struct {
     otpreg_db_ssl_t     ssl;
     unsigned            connect_timeout;            /* seconds, a host */
     unsigned            read_timeout;               /* seconds, a packet */
+    unsigned            failback_ms;                /* with a later host, before
+                                                     * the earlier ones are
+                                                     * tried again; 0: never */
 } otpreg_db_conf_t;
+
+
+/* Whether both are about the same database, as whoever they log in. */
+bool otpreg_db_conf_same(const otpreg_db_conf_t *a, const otpreg_db_conf_t *b);
+
+/* Whether they are equal in all, so that one connection serves both. */
+bool otpreg_db_conf_equal(const otpreg_db_conf_t *a, const otpreg_db_conf_t *b);
 
 
 typedef enum {
     OTPREG_DB_OK = 0,
     OTPREG_DB_NONE,                     /* no (more) rows */
-    OTPREG_DB_DUPLICATE,                /* unique key: see otpreg_db_key() */
+    OTPREG_DB_DUPLICATE,                /* of a unique key */
     OTPREG_DB_RETRY,                    /* deadlock, lock wait, certification */
     OTPREG_DB_LOST,                     /* connection lost: outcome unknown */
-    OTPREG_DB_DOWN,                     /* no connection, or a read-only one */
+    OTPREG_DB_DOWN,                     /* no connection, or to no use */
     OTPREG_DB_FULL,                     /* no disk or memory is left there */
-    OTPREG_DB_FAILED                    /* anything else: a bug or a setup */
+    OTPREG_DB_SETUP,                    /* a table or a right is missing */
+    OTPREG_DB_FAILED                    /* anything else: a bug */
 } otpreg_db_rc_t;
 
 
@@ -94,24 +105,34 @@ typedef struct otpreg_db_s  otpreg_db_t;
 
 
 /*
+ * Asks a server that has just been connected to whether it can serve us, by
+ * statements of the list.  Else it says why with otpreg_db_explain() or leaves
+ * the error of a statement; then the next host is asked.
+ */
+typedef otpreg_db_rc_t (*otpreg_db_check_pt)(otpreg_db_t *db);
+
+
+/*
  * Make a connection object; nothing is sent before otpreg_db_connect().
  *
  * conf   [in]  must outlive the object
  * sql    [in]  n statements; prepared each at its first use in a connection
+ * check  [in]  called for each host that takes the connection
  *
  * NULL when there is no memory.
  */
 otpreg_db_t *otpreg_db_create(const otpreg_db_conf_t *conf,
-    const char *const *sql, unsigned n);
+    const char *const *sql, unsigned n, otpreg_db_check_pt check);
 void otpreg_db_destroy(otpreg_db_t *db);
 
 
 /*
  * Connect, unless there is a connection.  Hosts are tried in order from the
- * first; one that is read-only is passed over.  Returns OTPREG_DB_OK or
- * OTPREG_DB_DOWN; *fresh tells whether the connection is new.
+ * first; one that cannot serve is passed over: it is read-only, not in its
+ * cluster, or does not pass the check.  Returns OTPREG_DB_OK or OTPREG_DB_DOWN
+ * with what each host said in the error.
  */
-otpreg_db_rc_t otpreg_db_connect(otpreg_db_t *db, bool *fresh);
+otpreg_db_rc_t otpreg_db_connect(otpreg_db_t *db);
 void otpreg_db_disconnect(otpreg_db_t *db);
 
 
@@ -139,15 +160,14 @@ void otpreg_db_rollback(otpreg_db_t *db);
 
 /*
  * The newest failure as one line for the log: what failed, error number and
- * SQLSTATE; the server's text only for connection errors, since others quote
- * values.  "" when nothing failed since otpreg_db_error_clear().
+ * SQLSTATE; the server's text only for connection errors and for what is
+ * missing there, since others quote values.  "" when nothing failed since
+ * otpreg_db_error_clear().
  */
 const char *otpreg_db_error(const otpreg_db_t *db);
 void otpreg_db_error_clear(otpreg_db_t *db);
-
-
-/* Whether the newest OTPREG_DB_DUPLICATE was about the index of that name. */
-bool otpreg_db_key(const otpreg_db_t *db, const char *index);
+__attribute__((format(printf, 2, 3)))
+void otpreg_db_explain(otpreg_db_t *db, const char *format, ...);
 
 
 /* Once in a process, before and after all threads; at the end of a thread. */

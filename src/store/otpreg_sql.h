@@ -170,6 +170,12 @@ X(OTPREG_SQL_OTP_STATE,                                                       \
   " FROM otps o LEFT JOIN users u ON u.id = o.user_id AND o.decoy = 0"        \
   " WHERE o.id = ?")                                                          \
                                                                               \
+/* id of an OTP: whether the name that it was for has an owner by now */      \
+X(OTPREG_SQL_USERNAME_OWNED,                                                  \
+  "SELECT EXISTS (SELECT 1 FROM otps o JOIN users u ON u.id = o.user_id"      \
+  "               JOIN users w ON w.username_owner = u.username_key"          \
+  "               WHERE o.id = ?)")                                           \
+                                                                              \
 /* attempt, id */                                                             \
 X(OTPREG_SQL_OTP_BURN,                                                        \
   "UPDATE otps SET consumed_at = NOW(6), attempts = attempts + 1,"            \

@@ -50,8 +50,7 @@ static const char *const  otpreg_store_sql[] = {
 static void otpreg_store_thread_end(void *data);
 static otpreg_store_t *otpreg_store_get(const otpreg_db_conf_t *conf);
 static otpreg_db_rc_t otpreg_store_connect(otpreg_store_t *store);
-static otpreg_db_rc_t otpreg_store_check_schema(otpreg_db_t *db,
-    char *error);
+static otpreg_db_rc_t otpreg_store_check_schema(otpreg_db_t *db);
 static int64_t otpreg_store_now_ms(void);
 static void otpreg_store_pause(unsigned try);
 
@@ -114,7 +113,8 @@ otpreg_store_get(const otpreg_db_conf_t *conf)
         return NULL;
     }
 
-    store->db = otpreg_db_create(conf, otpreg_store_sql, OTPREG_SQL_COUNT);
+    store->db = otpreg_db_create(conf, otpreg_store_sql, OTPREG_SQL_COUNT,
+                                 otpreg_store_check_schema);
     if (store->db == NULL) {
         free(store);
         return NULL;
@@ -200,75 +200,77 @@ otpreg_store_run(const otpreg_db_conf_t *conf, otpreg_store_work_pt work,
 
     snprintf(error, OTPREG_DB_ERROR_SIZE, "%s", otpreg_db_error(store->db));
 
-    return (rc == OTPREG_DB_RETRY || rc == OTPREG_DB_LOST
-            || rc == OTPREG_DB_DOWN || rc == OTPREG_DB_FULL)
-           ? OTPREG_DATABASE_DOWN : OTPREG_ERROR;
+    return (rc == OTPREG_DB_FAILED || rc == OTPREG_DB_DUPLICATE)
+           ? OTPREG_ERROR : OTPREG_DATABASE_DOWN;
 }
 
 
 static otpreg_db_rc_t
 otpreg_store_connect(otpreg_store_t *store)
 {
-    bool             fresh;
-    otpreg_db_rc_t   rc;
-
     if (store->down_until_ms > otpreg_store_now_ms()) {
         return OTPREG_DB_DOWN;
     }
 
-    rc = otpreg_db_connect(store->db, &fresh);
-
-    snprintf(store->down_error, OTPREG_DB_ERROR_SIZE, "%s",
-             otpreg_db_error(store->db));
-
-    if (rc == OTPREG_DB_OK && fresh) {
-        rc = otpreg_store_check_schema(store->db, store->down_error);
-    }
-
-    if (rc == OTPREG_DB_OK) {
+    if (otpreg_db_connect(store->db) == OTPREG_DB_OK) {
         store->down_until_ms = 0;
         return OTPREG_DB_OK;
     }
 
-    otpreg_db_disconnect(store->db);
+    snprintf(store->down_error, OTPREG_DB_ERROR_SIZE, "%s",
+             otpreg_db_error(store->db));
     store->down_until_ms = otpreg_store_now_ms() + OTPREG_STORE_DOWN_MS;
 
     return OTPREG_DB_DOWN;
 }
 
 
+/* of each host: one that is not ready yet may not have it, another one has */
+
 static otpreg_db_rc_t
-otpreg_store_check_schema(otpreg_db_t *db, char *error)
+otpreg_store_check_schema(otpreg_db_t *db)
 {
+    int                 version;
+    char                error[OTPREG_DB_ERROR_SIZE];
     otpreg_db_rc_t      rc;
-    otpreg_db_column_t  version;
+    otpreg_db_column_t  column;
 
-    version = otpreg_store_out_int();
+    column = otpreg_store_out_int();
 
-    rc = otpreg_db_query(db, OTPREG_SQL_SCHEMA_VERSION, NULL, &version, 1);
+    rc = otpreg_db_query(db, OTPREG_SQL_SCHEMA_VERSION, NULL, &column, 1);
 
-    if (rc == OTPREG_DB_OK) {
-        otpreg_db_finish(db);
-
-        if (version.num == OTPREG_SCHEMA_VERSION) {
-            return OTPREG_DB_OK;
-        }
+    if (rc == OTPREG_DB_SETUP) {
+        snprintf(error, sizeof(error), "%s", otpreg_db_error(db));
+        otpreg_db_explain(db, "there is no schema of this module: "
+                              "load sql/schema.sql: %s", error);
+        return OTPREG_DB_DOWN;
     }
 
-    if (rc == OTPREG_DB_OK && version.num > 0) {
-        snprintf(error, OTPREG_DB_ERROR_SIZE,
-                 (version.num < OTPREG_SCHEMA_VERSION)
-                 ? "the schema has version %d, this module needs %d: "
-                   "load sql/migrations/%04d-*.sql and those that follow"
-                 : "the schema has version %d, this module needs %d: "
-                   "it is that of a newer release",
-                 (int) version.num, OTPREG_SCHEMA_VERSION,
-                 (int) version.num + 1);
+    if (rc != OTPREG_DB_OK) {
+        return OTPREG_DB_DOWN;
+    }
+
+    otpreg_db_finish(db);
+
+    version = (int) column.num;
+
+    if (version == OTPREG_SCHEMA_VERSION) {
+        return OTPREG_DB_OK;
+    }
+
+    if (version <= 0) {
+        otpreg_db_explain(db, "there is no schema of this module: "
+                              "load sql/schema.sql");
+
+    } else if (version < OTPREG_SCHEMA_VERSION) {
+        otpreg_db_explain(db, "the schema has version %d, this module needs "
+                              "%d: load sql/migrations/%04d-*.sql and those "
+                              "that follow", version, OTPREG_SCHEMA_VERSION,
+                          version + 1);
     } else {
-        snprintf(error, OTPREG_DB_ERROR_SIZE,
-                 "there is no schema of this module: load sql/schema.sql%s%s",
-                 (rc == OTPREG_DB_OK) ? "" : ": ",
-                 (rc == OTPREG_DB_OK) ? "" : otpreg_db_error(db));
+        otpreg_db_explain(db, "the schema has version %d, this module needs "
+                              "%d: it is that of a newer release", version,
+                          OTPREG_SCHEMA_VERSION);
     }
 
     return OTPREG_DB_DOWN;

@@ -158,10 +158,18 @@ otpreg_store_verify_attempt(otpreg_db_t *db, const otpreg_store_verify_t *in,
 static otpreg_db_rc_t
 otpreg_store_verify_burn(otpreg_db_t *db, otpreg_store_verify_work_t *work)
 {
+    bool               owned;
+    otpreg_db_rc_t     rc;
     otpreg_db_param_t  params[2];
 
-    work->outcome = otpreg_db_key(db, "username_owner")
-                    ? OTPREG_USERNAME_PROVED : OTPREG_ADDRESS_PROVED;
+    params[0] = otpreg_store_id(work->in->id);
+
+    rc = otpreg_store_exists(db, OTPREG_SQL_USERNAME_OWNED, params, &owned);
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    work->outcome = owned ? OTPREG_USERNAME_PROVED : OTPREG_ADDRESS_PROVED;
 
     params[0] = otpreg_store_id(work->in->attempt);
     params[1] = otpreg_store_id(work->in->id);

@@ -55,6 +55,7 @@ typedef struct {
     atomic_int              busy;           /* connections */
     atomic_int              accepted;
     atomic_bool             read_only;      /* say that the server is */
+    atomic_bool             unready;        /* or not in its cluster */
 
     pthread_mutex_t         mutex;
     char                    word[64];       /* looked for in what is sent */
@@ -135,6 +136,12 @@ store_proxy_packet(store_proxy_conn_t *c, const unsigned char *packet,
     store_proxy_t  *proxy;
 
     static const char  asks[] = "SELECT @@global.read_only";
+    static const char  reads[] = "FROM otpreg_schema";
+
+    /* what a node of Galera's answers to each statement that reads a table */
+
+    static const unsigned char  unready[] =
+        "\x28\0\0\1\xff\x17\x04" "#08S01WSREP has not yet prepared node";
 
     proxy = c->proxy;
 
@@ -158,6 +165,12 @@ store_proxy_packet(store_proxy_conn_t *c, const unsigned char *packet,
     }
 
     c->asked = (memmem(packet, len, asks, sizeof(asks) - 1) != NULL);
+
+    if (atomic_load(&proxy->unready)
+        && memmem(packet, len, reads, sizeof(reads) - 1) != NULL)
+    {
+        return store_proxy_send(c->client, unready, sizeof(unready) - 1);
+    }
 
     due = (atomic_load(&proxy->left) > 0
            && atomic_fetch_sub(&proxy->left, 1) == 1);

@@ -2992,6 +2992,7 @@ store_test_kills(void)
 static void
 store_test_faults(void)
 {
+    bool      named;
     char      body[512];
     uint8_t   id[OTPREG_ID_LEN];
     unsigned  i;
@@ -3022,7 +3023,19 @@ store_test_faults(void)
         { "table full",           1114, 1,   1, OTPREG_DATABASE_DOWN },
         { "write error",          1026, 1,   1, OTPREG_DATABASE_DOWN },
         { "no memory there",      1041, 1,   1, OTPREG_DATABASE_DOWN },
-        { "no such column",       1054, 1,   1, OTPREG_ERROR },
+        { "no such column",       1054, 1,   1, OTPREG_DATABASE_DOWN },
+        { "no such table",        1146, 1,   1, OTPREG_DATABASE_DOWN },
+        { "no such database",     1049, 1,   1, OTPREG_DATABASE_DOWN },
+        { "no right",             1142, 1,   1, OTPREG_DATABASE_DOWN },
+        { "many statements",      1461, 1,   1, OTPREG_DATABASE_DOWN },
+        { "changed since read",   1020, 1,   2, OTPREG_OK },
+        { "prepare it again",     1615, 1,   2, OTPREG_OK },
+        { "execution time",       3024, 1,   2, OTPREG_OK },
+        { "not certified",        3101, 1,   2, OTPREG_OK },
+        { "write conflict",       9007, 4,   5, OTPREG_OK },
+        { "TiKV away, no end",    9002, 999, 5, OTPREG_DATABASE_DOWN },
+        { "result unknown",       8501, 1,   2, OTPREG_OK },
+        { "not null",             1048, 1,   1, OTPREG_ERROR },
     };
 
     store_test_group("errors of the server: repeated, bounded");
@@ -3053,10 +3066,15 @@ store_test_faults(void)
 
         tap_is(store_test_num("SELECT hits FROM faults"), faults[i].hits,
                "%s: tries", faults[i].name);
+
+        /* the text names what is missing; others quote what was typed in */
+
+        named = (faults[i].code == 1054 || faults[i].code == 1146
+                 || faults[i].code == 1049 || faults[i].code == 1142);
         tap_ok((faults[i].outcome == OTPREG_OK)
                == (store_test_error[0] == '\0')
-               && strstr(store_test_error, "ann") == NULL,
-               "%s: the log", faults[i].name);
+               && (strstr(store_test_error, "of ann") != NULL) == named,
+               "%s: the log: %s", faults[i].name, store_test_error);
 
         store_test_sql("DROP TRIGGER fault");
 
@@ -3283,6 +3301,73 @@ store_test_schema(void)
 }
 
 
+/* a job that changes nothing */
+
+static otpreg_outcome_t
+store_test_look(const otpreg_db_conf_t *conf, const uint8_t *id)
+{
+    bool  failed;
+
+    return otpreg_store_delivery(conf, id, &failed, store_test_error);
+}
+
+
+/* the first host is back: it is taken again, but not at once */
+
+static void
+store_test_failback(const uint8_t id[OTPREG_ID_LEN], store_proxy_t *proxy)
+{
+    int                accepted;
+    unsigned           i;
+    otpreg_db_conf_t  *conf;
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "127.0.0.2";
+    conf->host[1] = "127.0.0.1";
+    conf->nhosts = 2;
+    conf->failback_ms = 1000;
+
+    tap_is(store_test_look(conf, id), OTPREG_OK,
+           "failback: the second answers");
+
+    atomic_store(&proxy->unready, false);
+    accepted = atomic_load(&proxy->accepted);
+
+    tap_is(store_test_look(conf, id), OTPREG_OK,
+           "the first is back: the second is kept for a while");
+    tap_is(atomic_load(&proxy->accepted), accepted, "the first is not asked");
+
+    for (i = 0; i < 100 && atomic_load(&proxy->accepted) == accepted; i++) {
+        usleep(100000);
+        (void) store_test_look(conf, id);
+    }
+
+    tap_is(atomic_load(&proxy->accepted), accepted + 1, "then it is");
+    tap_ok(atomic_load(&proxy->busy) > 0, "and stays connected");
+
+    for (i = 0; i < 20; i++) {
+        usleep(100000);
+        (void) store_test_look(conf, id);
+    }
+
+    tap_is(atomic_load(&proxy->accepted), accepted + 1,
+           "who is back does not look on");
+
+    /* one that is still away costs nothing but the look */
+
+    atomic_store(&proxy->unready, true);
+    (void) store_test_kill();
+
+    conf->failback_ms = 1;
+    tap_is(store_test_look(conf, id), OTPREG_OK,
+           "away again: the second answers");
+    usleep(10000);
+    tap_is(store_test_look(conf, id), OTPREG_OK,
+           "and goes on to answer when the first was asked in vain");
+    tap_is_text(store_test_error, "", "nothing for the log");
+}
+
+
 static void
 store_test_hosts(void)
 {
@@ -3337,6 +3422,41 @@ store_test_hosts(void)
            "one is read-only, the second answers");
     tap_is(atomic_load(&proxy.accepted), 2, "and the first was asked");
     tap_is(store_test_attempts(id), 2, "attempts");
+
+    /* a node of a cluster that it has lost */
+
+    atomic_store(&proxy.read_only, false);
+    atomic_store(&proxy.unready, true);
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "127.0.0.2";
+    conf->nhosts = 1;
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_DATABASE_DOWN,
+           "one that is not ready: down");
+    tap_ok(strstr(store_test_error, "1047") != NULL
+           && strstr(store_test_error, "schema of") == NULL,
+           "the log: %s", store_test_error);
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "127.0.0.2";
+    conf->host[1] = "127.0.0.3";
+    conf->nhosts = 2;
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_DATABASE_DOWN,
+           "one is not ready, the second is away: down");
+    tap_ok(strstr(store_test_error, "127.0.0.2: ") != NULL
+           && strstr(store_test_error, "1047") != NULL
+           && strstr(store_test_error, "; 127.0.0.3: ") != NULL,
+           "the log: %s", store_test_error);
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "127.0.0.2";
+    conf->host[1] = "127.0.0.1";
+    conf->nhosts = 2;
+    tap_is(store_test_try(conf, id, false, &left), OTPREG_CODE_WRONG,
+           "one is not ready, the second answers");
+    tap_is(store_test_attempts(id), 3, "attempts");
+
+    store_test_failback(id, &proxy);
 
     store_proxy_stop(&proxy);
 }
@@ -3402,6 +3522,51 @@ store_test_ssl(void)
 }
 
 
+/* what was answered is there for others, and a claim gets what it marks */
+
+static void
+store_test_settings_hard(void)
+{
+    char                    address[32];
+    uint8_t                 id[3][OTPREG_ID_LEN];
+    unsigned                i;
+    otpreg_store_message_t  messages[8];
+
+    static const char *const  names[] = { "ann", "bob", "cid" };
+
+    store_test_reset();
+
+    for (i = 0; i < 3; i++) {
+        snprintf(address, sizeof(address), "%s@example.com", names[i]);
+        tap_is(store_test_signup(names[i], address, id[i]), OTPREG_OK,
+               "hard settings: %s signs up: %s", names[i], store_test_error);
+    }
+
+    tap_is(store_test_rows("otps"), 3, "others see them");
+    tap_is(store_test_verify(id[0], true), OTPREG_OK, "one is verified");
+    tap_is(store_test_rows("users WHERE username = 'ann' AND is_active"), 1,
+           "others see it");
+
+    store_test_sql("UPDATE messages SET due_at = NOW(6) - INTERVAL 1 SECOND");
+    tap_is(store_test_claim("node-1-1", messages, 8), 3,
+           "a claim gets all of them");
+    tap_is(store_test_rows("messages WHERE lease = 'node-1-1'"), 3,
+           "that it has marked");
+
+    for (i = 0; i < 3; i++) {
+        tap_is(store_test_finish(&messages[i], OTPREG_STORE_SENT), OTPREG_OK,
+               "one was sent");
+    }
+
+    tap_is(store_test_rows("messages WHERE sent_at IS NOT NULL"), 3,
+           "others see it");
+
+    (void) store_test_kill();
+    tap_is(store_test_rows("users WHERE is_active AND username = 'ann'"), 1,
+           "and it is so when the connections are gone");
+}
+
+
 static void
 store_test_settings(void)
 {
@@ -3428,6 +3593,16 @@ store_test_settings(void)
     conf->name = "otpreg_mode";
     store_test_battery(conf, "sql_mode");
     store_test_battery_rows("otpreg_mode", "sql_mode");
+
+    store_test_control("restart --completion-type=CHAIN"
+                       " --lc-messages=de_DE");
+    store_test_sql("SET GLOBAL sql_select_limit = 1;"
+                   "SET GLOBAL sql_safe_updates = 1;"
+                   "SET GLOBAL sql_auto_is_null = 1;"
+                   "SET GLOBAL unique_checks = 0;"
+                   "SET GLOBAL foreign_key_checks = 0;"
+                   "SET GLOBAL tx_read_only = 1");
+    store_test_settings_hard();
 
     store_test_control("restart");
 }
