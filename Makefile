@@ -25,7 +25,8 @@ ADD = dynamic-module
 LOCKED = mkdir -p build/nginx && flock $(1).lock \
 	$(MAKE) --no-print-directory TREE=$(1)
 
-.PHONY: all build nginx check test flows asan valgrind faults demo clean help
+.PHONY: all build nginx check test flows asan valgrind faults faults-asan demo \
+	clean help
 
 all: build
 
@@ -39,7 +40,8 @@ help:
 	@echo '     check unit unit-asan fuzz-replay unit-smtp unit-store'
 	@echo '     flows asan valgrind'
 	@echo 'make fuzz              FUZZ_SECONDS for each target'
-	@echo 'make faults            10,000 sign-ups while everything fails'
+	@echo 'make faults            20,000 sign-ups while everything fails'
+	@echo 'make faults-asan       2,000 with sanitizers'
 	@echo 'make clean             remove build/'
 	@echo
 	@echo 'Missing Debian packages are installed when make runs as root.'
@@ -179,8 +181,10 @@ FLOWS_ASAN = $(filter-out t/browser% t/compat.t t/core.t t/demo.t \
 FLOWS_VALGRIND = t/flow.t
 
 # t/faults.t has fewer sign-ups as one of the flows
-FAULT_SIGNUPS ?= 10000
+FAULT_SIGNUPS ?= 20000
+FAULT_SIGNUPS_ASAN ?= 2000
 FAULT_CLIENTS ?= 32
+FAULT_OUTAGES ?= 1
 
 include t/unit/unit.mk
 include t/unit/smtp.mk
@@ -209,7 +213,14 @@ asan: build/nginx-asan
 
 faults: packages-test build
 	OTPREG_FAULT_SIGNUPS=$(FAULT_SIGNUPS) \
+	    OTPREG_FAULT_OUTAGES=$(FAULT_OUTAGES) \
 	    OTPREG_FAULT_CLIENTS=$(FAULT_CLIENTS) $(PROVE) -v t/faults.t
+
+faults-asan: packages-test
+	OTPREG_FAULT_SIGNUPS=$(FAULT_SIGNUPS_ASAN) \
+	    OTPREG_FAULT_OUTAGES=$(FAULT_OUTAGES) \
+	    OTPREG_FAULT_CLIENTS=$(FAULT_CLIENTS) \
+	    $(MAKE) --no-print-directory asan FLOWS_ASAN=t/faults.t
 
 valgrind:
 	TEST_NGINX_USE_VALGRIND=1 $(PROVE) $(FLOWS_VALGRIND)

@@ -3,15 +3,19 @@
 
 # Many sign up on two nodes while everything around them fails: what is between
 # the nodes, MariaDB, the SMTP server and the HTTP provider delays, stalls,
-# cuts, resets and swallows; workers, nodes and mariadbd are killed; the disk of
-# the database fills up; locks are held.  Then the invariants are checked
-# against what the clients were answered and what the providers accepted.
+# cuts, resets and swallows; the servers answer after the time that they have;
+# workers, nodes and mariadbd are killed, and workers told to go while they send;
+# clients leave in every phase; each queue is short; the disk of the database
+# fills up; locks are held.  Then the invariants are checked against what the
+# clients were answered and what the providers accepted: who got which code.
 #
 #     OTPREG_FAULT_SIGNUPS   how many (200)
 #     OTPREG_FAULT_CLIENTS   at once (16)
+#     OTPREG_FAULT_OUTAGES   stalls of the mail server that outlast a delivery (0)
 #     OTPREG_FAULT_SEED      what is done when; in the output (the time)
 #
-# "make faults" is a run of 10,000 sign-ups.
+# "make faults" is a run of 20,000 sign-ups; "make faults-asan" is one of fewer,
+# with sanitizers.
 
 use v5.10.1;
 use strict;
@@ -22,6 +26,7 @@ use OtpReg -plain, db_disk => '512m';
 use OtpReg::Env qw(root_dir);
 use OtpReg::Load;
 use OtpReg::Nginx;
+use OtpReg::Pairs;
 use OtpReg::Provider;
 use OtpReg::Proxy;
 use OtpReg::Storm;
@@ -31,10 +36,11 @@ use Time::HiRes qw(sleep time);
 
 my $signups = $ENV{OTPREG_FAULT_SIGNUPS} // 200;
 my $clients = $ENV{OTPREG_FAULT_CLIENTS} // 16;
+my $outages = $ENV{OTPREG_FAULT_OUTAGES} // 0;
 my $seed = $ENV{OTPREG_FAULT_SEED} // int time();
 
 diag "OTPREG_FAULT_SEED=$seed OTPREG_FAULT_SIGNUPS=$signups"
-     . " OTPREG_FAULT_CLIENTS=$clients";
+     . " OTPREG_FAULT_CLIENTS=$clients OTPREG_FAULT_OUTAGES=$outages";
 srand $seed;
 
 my %proxy = (
@@ -70,10 +76,24 @@ location = /courier/sms {
 END
 $config =~ s/smtp:\S+/smtp:\/\/127.0.0.1:$proxy{smtp}{port} timeout=2s/;
 
+my $main = <<'END';
+worker_shutdown_timeout 1s;
+thread_pool otpreg_hash threads=1 max_queue=6;
+thread_pool otpreg_database threads=4 max_queue=4;
+thread_pool otpreg_mail threads=2 max_queue=6;
+END
+
+# where the mail server has more time its threads are few: a queue grows
+
+my @mains = ($main, $outages ? $main =~ s/(otpreg_mail) .*/$1 threads=4;/r
+                             : $main);
+my @configs = ($config, $outages ? $config =~ s/timeout=2s/timeout=30s/r
+                                 : $config);
+
 my @nodes = map {
-    OtpReg::Nginx->start($config, http_config => $http, workers => 2,
-                         log_level => 'info')
-} 1, 2;
+    OtpReg::Nginx->start($configs[$_], http_config => $http, workers => 2,
+                         main_config => $mains[$_], log_level => 'info')
+} 0, 1;
 
 my @ports = map { $_->port } @nodes;
 my $n = 0;
@@ -118,7 +138,18 @@ my $load = OtpReg::Load->start(ports => \@ports, clients => $clients,
                                signups => $signups, seed => $seed);
 
 $storm->begin;
-$storm->strike while $load->running;
+$storm->strike($_) for qw(shutdown smtp_stall provider_stall db_lock);
+
+while ($load->running) {
+    if ($outages && time() - $began > 10) {
+        $outages--;
+        $storm->outage(130);
+        $storm->strike('shutdown');
+    }
+
+    $storm->strike;
+}
+
 $storm->end;
 
 my $took = time() - $began;
@@ -159,6 +190,37 @@ my $verdict = OtpReg::Verdict->new(
     kills => [$storm->kills],
     log => join('', map { $_->error_log } @nodes));
 
+my $pairs = OtpReg::Pairs->new(keys => $ENV{TEST_NGINX_KEY_FILE},
+                               ledger => [$load->ledger]);
+
+subtest 'attack 32: each message is for its recipient, with the code of his'
+        . ' sign-up' => sub
+{
+    cmp_ok $pairs->messages, '>=', $signups / 2, 'messages to compare';
+    is_deeply [$pairs->wrong_sends], [],
+              'address, OTP and code of each belong together';
+    is_deeply [$pairs->wrong_opens], [],
+              'no sign-up was opened by another code, or not by its own';
+
+    my @open = $pairs->open;
+    @open = @open[0 .. 99] if @open > 100;
+
+    for my $i (0 .. $#open) {
+        my ($one, $other) = ($open[$i], $open[$i - 1]);
+        my $verify = sub {
+            $nodes[$i % 2]->http('POST', '/verify-otp', timeout => 30,
+                cookie => $one->{cookie}, json => { otp => $_[0] })->{status};
+        };
+
+        is $verify->($other->{code}), 422,
+           "$one->{u} is not opened by the code of $other->{u}"
+            if $one->{code} ne $other->{code};
+        is $verify->($one->{code}), 200, 'but by the own one';
+    }
+
+    ok scalar(@open), 'some were still open';
+};
+
 subtest 'attack 32: no lost or double user, no burned code, clear 503' => sub {
     is_deeply $verdict->wrong('unfinished'), [], 'all clients are done';
     is_deeply $verdict->wrong('odd_answers'), [],
@@ -188,11 +250,22 @@ sub {
 };
 
 
+my @full = map { $_->error_log =~ /thread pool "(\w+)" queue overflow/g }
+           @nodes;
+my %full;
+$full{$_}++ for @full;
+
+is_deeply [sort keys %full],
+          [qw(otpreg_database otpreg_hash otpreg_mail)],
+          'each queue was full' if $signups >= 1000;
+
 diag sprintf '%d sign-ups in %d s: %s', $signups, $took, $verdict->answers;
 diag 'faults: ' . $storm->summary;
 diag "on connections: $_: " . $verdict->breaks($proxy{$_}->events)
     for sort keys %proxy;
 diag $verdict->figures;
+diag sprintf '%d messages compared; full queues: %s', $pairs->messages,
+     join ', ', map { "$_ $full{$_}" } sort keys %full;
 
 $_->stop for @nodes;
 done_testing();

@@ -16,8 +16,8 @@ package OtpReg::Load;
 #
 # running()    true while a client runs
 # ledger()     what was asked and answered, each
-#              { e => 'register', u, to, c, node, status, error, t }
-#              { e => 'resend',   u, c, status, error, t }
+#              { e => 'register', u, to, c, cookie, node, status, error, t }
+#              { e => 'resend',   u, c, cookie, status, error, t }
 #              { e => 'verify',   u, c, code, own, status, error, t }
 #              { e => 'done', n, kind, result }
 #
@@ -29,14 +29,17 @@ package OtpReg::Load;
 # spent (guesses until the code is dead); resend; never (leaves without a
 # code); double (the right code in parallel, on all nodes); rivals (three for
 # one address); stranger (a code that another browser got); refused (the
-# provider does not know the address); hasty (hangs up and tries again).
+# provider does not know the address); hasty (hangs up and tries again); leaver
+# (hangs up in every phase of every request); crowd (twenty-four at once).
 
 use v5.10.1;
 use strict;
 use warnings;
 
+use IO::Socket::INET;
 use JSON::PP ();
 use POSIX qw(:sys_wait_h);
+use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(sleep time);
 use OtpReg::Env qw(test_dir slurp wait_until at_end);
 use OtpReg::HTTP qw(http http_many);
@@ -44,7 +47,8 @@ use OtpReg::Provider qw(provider_requests);
 use OtpReg::SMTP qw(mails);
 
 my %Kinds = (plain => 44, wrong => 10, spent => 4, resend => 8, never => 8,
-             double => 8, rivals => 5, stranger => 4, refused => 3, hasty => 6);
+             double => 8, rivals => 5, stranger => 4, refused => 3, hasty => 6,
+             leaver => 8, crowd => 1);
 my @Kinds = map { ($_) x $Kinds{$_} } sort keys %Kinds;
 
 my $Password = 'correct horse battery staple';
@@ -137,6 +141,13 @@ sub status {
     return (status => $res->{status}, error => $res->{json}{code});
 }
 
+sub form {
+    my ($p) = @_;
+    return { username => $p->{u}, password => $Password,
+             confirm_password => $Password,
+             map { $p->{$_} ? ($_ => $p->{$_}) : () } qw(email phone) };
+}
+
 # the same form again while there is no answer, on another node perhaps
 
 sub register {
@@ -145,14 +156,12 @@ sub register {
     for my $try (1 .. 20) {
         my $port = $self->port;
         my $res = http('POST', '/register', port => $port,
-            timeout => $opt{hasty} && $try == 1 ? rand 0.2 : 30, json => {
-                username => $p->{u}, password => $Password,
-                confirm_password => $Password,
-                map { $p->{$_} ? ($_ => $p->{$_}) : () } qw(email phone) });
+            timeout => $opt{hasty} && $try == 1 ? rand 0.2 : 30,
+            json => form($p));
 
         $p->{c}++ if $res->{status} == 201;
         $self->note(e => 'register', u => $p->{u}, to => to($p), c => $p->{c},
-                    node => $port, status($res));
+                    cookie => $res->{cookie}, node => $port, status($res));
 
         if ($res->{status} == 201) {
             $p->{cookie} = $res->{cookie};
@@ -203,7 +212,8 @@ sub resend {
     for (1 .. 10) {
         my $res = http('POST', '/resend-otp', port => $self->port, json => {},
                        timeout => 30, cookie => $p->{cookie});
-        $self->note(e => 'resend', u => $p->{u}, c => $p->{c}, status($res));
+        $self->note(e => 'resend', u => $p->{u}, c => $p->{c},
+                    cookie => $res->{cookie}, status($res));
         $p->{cookie} = $res->{cookie} if $res->{status} == 200
                                          && $res->{cookie};
         return 1 if $res->{status} == 200;
@@ -324,6 +334,72 @@ sub do_double {
 
     return 'verified' if grep { $_->{status} == 200 } @res;
     return $self->verify_any($p, $code, @more);
+}
+
+# A request that is broken off within its head, within its body, or after it;
+# true when all of it was sent, so that it may have been served.
+
+sub leave {
+    my ($self, $p, $path, $json) = @_;
+
+    my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                     PeerPort => $self->port) or return;
+    my $text = OtpReg::HTTP::build_request('POST', $path, {
+        json => $json, cookie => $p->{cookie} // '' });
+    my $head = index($text, "\r\n\r\n") + 4;
+    my $len = (rand $head, $head + rand(length($text) - $head),
+               (length $text) x 2)[rand 4];
+
+    local $SIG{PIPE} = 'IGNORE';
+    syswrite $sock, $text, $len;
+    sleep rand 0.3 if rand() < 0.7;
+    setsockopt $sock, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0 if rand() < 0.5;
+    close $sock;
+    return $len == length $text;
+}
+
+sub do_leaver {
+    my ($self, $n) = @_;
+    my $p = $self->person($n);
+
+    for (1 .. 2) {
+        $self->leave($p, '/register', form($p))
+            and $self->note(e => 'register', u => $p->{u}, to => to($p),
+                            status => 0);
+    }
+
+    $self->register($p) or return;
+    my @codes = $self->wait_codes($p);
+    $self->leave($p, '/resend-otp', {});
+
+    for my $code (map { ($_) x 2 } @codes) {
+        $self->leave($p, '/verify-otp', { otp => $code })
+            and $self->verify_note($p, $code, { status => 0 });
+    }
+
+    return $self->verify_any($p, @codes);
+}
+
+# one address each, all at the same node in the same moment
+
+sub do_crowd {
+    my ($self, $n) = @_;
+    my $port = $self->port;
+    my @people = map { { u => "p${n}c$_", email => "p${n}c$_\@example.com" } }
+                 1 .. 24;
+
+    my @res = http_many([map {
+        ['POST', '/register', port => $port, timeout => 30, json => form($_)]
+    } @people]);
+
+    for my $i (0 .. $#res) {
+        my ($p, $res) = ($people[$i], $res[$i]);
+        $p->{c}++ if $res->{status} == 201;
+        $self->note(e => 'register', u => $p->{u}, to => to($p), c => $p->{c},
+                    cookie => $res->{cookie}, node => $port, status($res));
+    }
+
+    return 'a crowd';
 }
 
 # each with the newest code that came after his sign-up

@@ -7,8 +7,10 @@ package OtpReg::Storm;
 #
 # OtpReg::Storm->new(proxy => { database, smtp, provider }, nodes => [...])
 # begin()     connections begin to fail
-# strike()    one fault, and a pause; whatever it took away is back afterwards
+# strike($fault)   one fault, and a pause; whatever it took away is back
+#             afterwards; which one is left to chance unless it is named
 # end()       connections fail no more, all servers are up and behave
+# outage($seconds)  the mail server stalls for so long while the load goes on
 # kills()     when workers were killed, each [time, pid]
 # summary()   how often each fault happened
 
@@ -24,7 +26,8 @@ use OtpReg::SMTP;
 
 # how often each one of them comes
 
-my %Faults = (worker => 10, node => 2, reload => 2, db_kill => 4, db_stop => 1,
+my %Faults = (worker => 10, node => 2, reload => 2, shutdown => 3,
+              smtp_stall => 4, provider_stall => 4, db_kill => 4, db_stop => 1,
               db_freeze => 2, db_full => 3, db_read_only => 3, db_lock => 5,
               db_deadlock => 6, db_disconnect => 5, smtp_stop => 3,
               smtp_refuse => 5, provider_stop => 3, provider_refuse => 5,
@@ -49,8 +52,8 @@ sub begin {
 }
 
 sub strike {
-    my ($self) = @_;
-    my $fault = $Faults[rand @Faults];
+    my ($self, $fault) = @_;
+    $fault //= $Faults[rand @Faults];
 
     eval { $self->can("do_$fault")->($self); 1 }
         or $self->{count}{"$fault failed"}++;
@@ -137,6 +140,26 @@ sub do_node {
 sub do_reload {
     my ($self) = @_;
     kill 'HUP', $self->{nodes}[rand @{ $self->{nodes} }]->pid;
+}
+
+# The old workers end by worker_shutdown_timeout (1s) while messages of theirs
+# are sent and others wait for a thread: as if they were killed then.
+
+sub do_shutdown {
+    my ($self) = @_;
+    my $node = $self->{nodes}[rand @{ $self->{nodes} }];
+    my @old = $node->workers;
+
+    smtp_behave(refused(), { cmd => 'MAIL', delay => 1.8 });
+    provider_behave({ status => 200, close => 1, delay => 1.8 });
+    sleep 1 + rand 1;
+    kill 'HUP', $node->pid;
+    my $time = time();
+    push @{ $self->{kills} }, map { my $s = $_; map { [$time + $s, $_] } @old }
+                              1 .. 4;
+    sleep 1 + rand 2;
+    smtp_behave(refused());
+    provider_behave();
 }
 
 sub do_db_kill {
@@ -235,6 +258,32 @@ sub do_smtp_refuse {
         cmd => (qw(CONNECT MAIL RCPT DATA EOD))[rand 5], @$how });
     sleep 0.3 + rand 1;
     smtp_behave(refused());
+}
+
+# longer than the couriers wait
+
+sub do_smtp_stall {
+    my $cmd = (qw(CONNECT MAIL RCPT DATA EOD))[rand 5];
+    smtp_behave(refused(), { cmd => $cmd, delay => 2.5 + rand 2,
+                             $cmd eq 'EOD' ? (close => 1) : () });
+    sleep 3 + rand 3;
+    smtp_behave(refused());
+}
+
+sub do_provider_stall {
+    provider_behave({ status => 200, close => 1, delay => 2.5 + rand 2 });
+    sleep 3 + rand 3;
+    provider_behave();
+}
+
+# It answers so late that those who wait for a thread are out of time.
+
+sub outage {
+    my ($self, $seconds) = @_;
+    smtp_behave(refused(), { cmd => 'MAIL', delay => 28 });
+    sleep $seconds;
+    smtp_behave(refused());
+    $self->{count}{outage}++;
 }
 
 sub do_provider_stop {
