@@ -47,6 +47,7 @@ ngx_http_otpreg_create_main_conf(ngx_conf_t *cf)
      *     omcf->pools = { NULL };
      *     omcf->metrics = omcf->limit_zone = NULL;
      *     omcf->limit_zone_size = 0;
+     *     omcf->limit_networks = { { 0, 0 } };
      */
 
     omcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_otpreg_main_conf_t));
@@ -65,6 +66,8 @@ ngx_http_otpreg_create_main_conf(ngx_conf_t *cf)
     {
         return NULL;
     }
+
+    omcf->nlimit_networks = NGX_CONF_UNSET_UINT;
 
     return omcf;
 }
@@ -89,6 +92,8 @@ ngx_http_otpreg_init_main_conf(ngx_conf_t *cf, void *conf)
             omcf->pool_names[i] = names[i];
         }
     }
+
+    ngx_http_otpreg_limit_default_networks(omcf);
 
     ngx_str_set(&name, "otpreg_lang");
 

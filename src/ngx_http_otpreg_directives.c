@@ -276,6 +276,13 @@ ngx_command_t  ngx_http_otpreg_commands[] = {
       0,
       NULL },
 
+    { ngx_string("otpreg_limit_networks"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_limit_networks,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("otpreg_client_limit"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_otpreg_set_limits,

@@ -17,35 +17,40 @@
 #define NGX_HTTP_OTPREG_LIMIT_WARN_TIME   60000
 
 
-enum {
-    NGX_HTTP_OTPREG_LIMIT_MET_CLIENT = 0,
-    NGX_HTTP_OTPREG_LIMIT_MET_GLOBAL,
-    NGX_HTTP_OTPREG_LIMIT_FULL
-};
-
-
 /* one request that wants to be counted */
 
 typedef struct {
     ngx_http_otpreg_limit_e         kind;
     const ngx_http_otpreg_limit_t  *client;
     const ngx_http_otpreg_limit_t  *global;
-    ngx_http_otpreg_limit_hold_t    hold;
+    ngx_shm_zone_t                 *zone;
     ngx_msec_t                      now;
+
+    /* all clients together, the networks, and the client, in this order */
+    ngx_http_otpreg_limit_key_t     keys[NGX_HTTP_OTPREG_LIMIT_COUNTERS];
+    ngx_uint_t                      multiples[NGX_HTTP_OTPREG_LIMIT_COUNTERS];
+    ngx_uint_t                      n;
+    ngx_http_otpreg_limit_entry_t  *entries[NGX_HTTP_OTPREG_LIMIT_COUNTERS];
+
     ngx_msec_int_t                  wait;       /* ms, of what is refused */
-    unsigned                        met[3];     /* which limits it met */
-    unsigned                        warn[3];    /* and shall be told of */
+    unsigned                        met[NGX_HTTP_OTPREG_LIMIT_METS];
+    unsigned                        warn[NGX_HTTP_OTPREG_LIMIT_METS];
 } ngx_http_otpreg_limit_try_t;
 
 
 static void ngx_http_otpreg_limit_begin(ngx_http_request_t *r,
     ngx_http_otpreg_limit_e kind, ngx_http_otpreg_limit_try_t *try);
-static void ngx_http_otpreg_limit_client(struct sockaddr *sa,
-    ngx_http_otpreg_limit_key_t *key);
 static otpreg_outcome_t ngx_http_otpreg_limit_count(
+    ngx_http_otpreg_limit_zone_t *zone, ngx_http_otpreg_limit_try_t *try,
+    ngx_http_otpreg_limit_hold_t *hold);
+static otpreg_outcome_t ngx_http_otpreg_limit_check(
     ngx_http_otpreg_limit_zone_t *zone, ngx_http_otpreg_limit_try_t *try);
+static otpreg_outcome_t ngx_http_otpreg_limit_check_client(
+    ngx_http_otpreg_limit_zone_t *zone, ngx_http_otpreg_limit_try_t *try,
+    ngx_uint_t reached);
 static void ngx_http_otpreg_limit_met(ngx_http_otpreg_limit_zone_t *zone,
-    ngx_http_otpreg_limit_try_t *try, ngx_uint_t what, time_t period);
+    ngx_http_otpreg_limit_try_t *try, ngx_http_otpreg_limit_met_e what,
+    time_t period);
 static void ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
     ngx_http_otpreg_limit_try_t *try);
 
@@ -60,39 +65,39 @@ ngx_http_otpreg_limit(ngx_http_request_t *r, ngx_http_otpreg_limit_e kind,
 
     ngx_http_otpreg_limit_begin(r, kind, &try);
 
-    outcome = OTPREG_OK;
-
-    if (try.client->count || try.global->count) {
-
-        zone = try.hold.zone->data;
-
-        ngx_shmtx_lock(&zone->pool->mutex);
-        outcome = ngx_http_otpreg_limit_count(zone, &try);
-        ngx_shmtx_unlock(&zone->pool->mutex);
-
-        ngx_http_otpreg_limit_tell(r, &try);
+    if (hold != NULL) {
+        hold->n = 0;
     }
+
+    if (try.client->count == 0 && try.global->count == 0) {
+        return OTPREG_OK;
+    }
+
+    zone = try.zone->data;
+
+    ngx_shmtx_lock(&zone->pool->mutex);
+    outcome = ngx_http_otpreg_limit_count(zone, &try, hold);
+    ngx_shmtx_unlock(&zone->pool->mutex);
+
+    ngx_http_otpreg_limit_tell(r, &try);
 
     if (outcome == OTPREG_CLIENT_LIMIT) {
         ngx_http_otpreg_get_ctx(r)->retry_after = (try.wait + 999) / 1000;
-    }
-
-    if (hold != NULL) {
-        *hold = try.hold;
     }
 
     return outcome;
 }
 
 
-/* keys without a period are not counted (yet) */
-
 static void
 ngx_http_otpreg_limit_begin(ngx_http_request_t *r,
     ngx_http_otpreg_limit_e kind, ngx_http_otpreg_limit_try_t *try)
 {
-    ngx_http_otpreg_loc_conf_t   *olcf;
-    ngx_http_otpreg_main_conf_t  *omcf;
+    ngx_uint_t                        i;
+    ngx_http_otpreg_loc_conf_t       *olcf;
+    ngx_http_otpreg_main_conf_t      *omcf;
+    ngx_http_otpreg_limit_key_t      *key, client;
+    ngx_http_otpreg_limit_network_t  *network;
 
     olcf = ngx_http_otpreg_get_ctx(r)->conf;
     omcf = ngx_http_get_module_main_conf(r, ngx_http_otpreg_module);
@@ -102,151 +107,163 @@ ngx_http_otpreg_limit_begin(ngx_http_request_t *r,
     try->kind = kind;
     try->client = &olcf->client_limits[kind];
     try->global = &olcf->global_limits[kind];
+    try->zone = omcf->limit_zone;
     try->now = ngx_current_msec;
 
-    try->hold.zone = omcf->limit_zone;
+    key = &try->keys[0];
+    key->scope = olcf->limit_scope;
+    key->kind = kind;
+    key->period = try->global->period;
 
-    try->hold.global.scope = olcf->limit_scope;
-    try->hold.global.kind = kind;
+    /* while a global limit is reached, it is the client's as well */
 
-    try->hold.client = try->hold.global;
-    ngx_http_otpreg_limit_client(r->connection->sockaddr, &try->hold.client);
-}
+    client = *key;
+    ngx_http_otpreg_limit_client(r->connection->sockaddr, &client);
 
-
-/*
- * Who has an IPv6 address has a /64 of them.  An IPv4 address is the same one
- * when it comes mapped (RFC 4291) or translated (RFC 6052) into IPv6: else all
- * of IPv4 would be one client.
- */
-
-static void
-ngx_http_otpreg_limit_client(struct sockaddr *sa,
-    ngx_http_otpreg_limit_key_t *key)
-{
-    struct sockaddr_in   *sin;
-#if (NGX_HAVE_INET6)
-    u_char               *p;
-    struct sockaddr_in6  *sin6;
-
-    static const u_char  mapped[12] = {
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff
-    };
-
-    static const u_char  translated[12] = { 0, 0x64, 0xff, 0x9b };
-#endif
-
-    switch (sa->sa_family) {
-
-#if (NGX_HAVE_INET6)
-    case AF_INET6:
-        sin6 = (struct sockaddr_in6 *) sa;
-        p = sin6->sin6_addr.s6_addr;
-
-        if (ngx_memcmp(p, mapped, 12) == 0
-            || ngx_memcmp(p, translated, 12) == 0)
-        {
-            key->family = NGX_HTTP_OTPREG_LIMIT_INET;
-            ngx_memcpy(key->block, p + 12, 4);
-            return;
-        }
-
-        key->family = NGX_HTTP_OTPREG_LIMIT_INET6;
-        ngx_memcpy(key->block, p, 8);
-        return;
-#endif
-
-    case AF_INET:
-        sin = (struct sockaddr_in *) sa;
-        key->family = NGX_HTTP_OTPREG_LIMIT_INET;
-        ngx_memcpy(key->block, &sin->sin_addr.s_addr, 4);
-        return;
-
-    default:
-        key->family = NGX_HTTP_OTPREG_LIMIT_UNIX;
+    if (try->client->count) {
+        client.period = try->client->period;
     }
+
+    try->n = 1;
+
+    if (client.family == NGX_HTTP_OTPREG_LIMIT_INET6) {
+
+        for (i = 0; i < omcf->nlimit_networks; i++) {
+            network = &omcf->limit_networks[i];
+
+            ngx_http_otpreg_limit_network(&client, network->bits,
+                                          &try->keys[try->n]);
+            try->multiples[try->n++] = network->multiple;
+        }
+    }
+
+    try->keys[try->n] = client;
+    try->multiples[try->n++] = 1;
 }
 
 
 static otpreg_outcome_t
 ngx_http_otpreg_limit_count(ngx_http_otpreg_limit_zone_t *zone,
+    ngx_http_otpreg_limit_try_t *try, ngx_http_otpreg_limit_hold_t *hold)
+{
+    ngx_uint_t        i;
+    otpreg_outcome_t  outcome;
+
+    ngx_http_otpreg_limit_zone_begin(zone);
+
+    outcome = ngx_http_otpreg_limit_check(zone, try);
+
+    if (zone->forgotten) {
+        ngx_http_otpreg_limit_met(zone, try, NGX_HTTP_OTPREG_LIMIT_MET_FULL,
+                                  0);
+    }
+
+    if (outcome != OTPREG_OK) {
+        return outcome;
+    }
+
+    for (i = 0; i < try->n; i++) {
+
+        if (try->entries[i] == NULL) {
+            continue;
+        }
+
+        ngx_http_otpreg_limit_zone_count(zone, try->entries[i]);
+
+        if (hold != NULL) {
+            hold->zone = try->zone;
+            hold->keys[hold->n] = try->keys[i];
+            hold->expires[hold->n++] = try->entries[i]->expiry.key;
+        }
+    }
+
+    return OTPREG_OK;
+}
+
+
+static otpreg_outcome_t
+ngx_http_otpreg_limit_check(ngx_http_otpreg_limit_zone_t *zone,
     ngx_http_otpreg_limit_try_t *try)
 {
-    ngx_uint_t                      max, reached;
-    ngx_http_otpreg_limit_hold_t   *hold;
-    ngx_http_otpreg_limit_entry_t  *client, *global;
+    ngx_uint_t                      reached;
+    ngx_http_otpreg_limit_entry_t  *global;
 
-    hold = &try->hold;
-    max = try->client->count ? try->client->count : NGX_MAX_UINT32_VALUE;
-    client = global = NULL;
     reached = 0;
 
     if (try->global->count) {
-        hold->global.period = try->global->period;
-        global = ngx_http_otpreg_limit_zone_open(zone, &hold->global,
+        global = ngx_http_otpreg_limit_zone_open(zone, &try->keys[0],
                                                  try->now);
 
-        if (global != NULL && global->count >= try->global->count) {
-            reached = 1;
-            max = 1;
-        }
-    }
-
-    if (try->client->count || reached) {
-        hold->client.period = try->client->count ? try->client->period
-                                                 : try->global->period;
-        client = ngx_http_otpreg_limit_zone_open(zone, &hold->client,
-                                                 try->now);
-
-        if (client == NULL) {
-            ngx_http_otpreg_limit_met(zone, try, NGX_HTTP_OTPREG_LIMIT_FULL,
-                                      0);
-            hold->client.period = 0;
-
-            /* a guess is counted at least in sum, a mere look need not be */
-
-            if (try->kind != NGX_HTTP_OTPREG_LIMIT_VERIFY
-                && (try->kind != NGX_HTTP_OTPREG_LIMIT_WRONG || reached
-                    || global == NULL))
-            {
-                hold->global.period = 0;
-                return OTPREG_BUSY;
-            }
-        }
-    }
-
-    if (reached) {
-        ngx_http_otpreg_limit_met(zone, try, NGX_HTTP_OTPREG_LIMIT_MET_GLOBAL,
-                                  try->global->period);
-    }
-
-    if (client != NULL && client->count >= max) {
-
-        try->wait = client->expiry.key - try->now;
-
-        if (try->client->count && client->count >= try->client->count) {
+        if (global == NULL) {
             ngx_http_otpreg_limit_met(zone, try,
-                                      NGX_HTTP_OTPREG_LIMIT_MET_CLIENT,
+                                      NGX_HTTP_OTPREG_LIMIT_MET_FULL, 0);
+            return OTPREG_BUSY;
+        }
+
+        try->entries[0] = global;
+
+        if (global->count >= try->global->count) {
+            reached = 1;
+            ngx_http_otpreg_limit_met(zone, try,
+                                      NGX_HTTP_OTPREG_LIMIT_MET_GLOBAL,
+                                      try->global->period);
+        }
+    }
+
+    if (try->client->count == 0 && !reached) {
+        return OTPREG_OK;
+    }
+
+    return ngx_http_otpreg_limit_check_client(zone, try, reached);
+}
+
+
+/*
+ * The widest network first: once it has used up what it may, no address of it
+ * gets a counter of its own.
+ */
+
+static otpreg_outcome_t
+ngx_http_otpreg_limit_check_client(ngx_http_otpreg_limit_zone_t *zone,
+    ngx_http_otpreg_limit_try_t *try, ngx_uint_t reached)
+{
+    uint64_t                        max, own;
+    ngx_uint_t                      i;
+    ngx_http_otpreg_limit_entry_t  *entry;
+
+    for (i = 1; i < try->n; i++) {
+        entry = ngx_http_otpreg_limit_zone_open(zone, &try->keys[i],
+                                                try->now);
+
+        if (entry == NULL) {
+            ngx_http_otpreg_limit_met(zone, try,
+                                      NGX_HTTP_OTPREG_LIMIT_MET_FULL, 0);
+            return OTPREG_BUSY;
+        }
+
+        try->entries[i] = entry;
+
+        own = (uint64_t) try->client->count * try->multiples[i];
+        max = reached ? try->multiples[i] : own;
+
+        if (entry->count < max) {
+            continue;
+        }
+
+        try->wait = entry->expiry.key - try->now;
+
+        if (own != 0 && entry->count >= own) {
+            ngx_http_otpreg_limit_met(zone, try,
+                                      (i == try->n - 1)
+                                      ? NGX_HTTP_OTPREG_LIMIT_MET_CLIENT
+                                      : NGX_HTTP_OTPREG_LIMIT_MET_NETWORK,
                                       try->client->period);
         } else {
             try->wait = ngx_min(try->wait, (ngx_msec_int_t)
-                                           (global->expiry.key - try->now));
+                                     (try->entries[0]->expiry.key - try->now));
         }
 
-        hold->client.period = 0;
-        hold->global.period = 0;
-
         return OTPREG_CLIENT_LIMIT;
-    }
-
-    if (client != NULL) {
-        client->count++;
-        hold->client_expires = client->expiry.key;
-    }
-
-    if (global != NULL) {
-        global->count++;
-        hold->global_expires = global->expiry.key;
     }
 
     return OTPREG_OK;
@@ -257,7 +274,8 @@ ngx_http_otpreg_limit_count(ngx_http_otpreg_limit_zone_t *zone,
 
 static void
 ngx_http_otpreg_limit_met(ngx_http_otpreg_limit_zone_t *zone,
-    ngx_http_otpreg_limit_try_t *try, ngx_uint_t what, time_t period)
+    ngx_http_otpreg_limit_try_t *try, ngx_http_otpreg_limit_met_e what,
+    time_t period)
 {
     try->met[what] = 1;
 
@@ -288,12 +306,17 @@ ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
                                    + try->kind, 1);
     }
 
+    if (try->met[NGX_HTTP_OTPREG_LIMIT_MET_NETWORK]) {
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_NETWORK_REGISTER
+                                   + try->kind, 1);
+    }
+
     if (try->met[NGX_HTTP_OTPREG_LIMIT_MET_GLOBAL]) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_GLOBAL_REGISTER
                                    + try->kind, 1);
     }
 
-    if (try->met[NGX_HTTP_OTPREG_LIMIT_FULL]) {
+    if (try->met[NGX_HTTP_OTPREG_LIMIT_MET_FULL]) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_ZONE_FULL, 1);
     }
 
@@ -301,6 +324,13 @@ ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
         ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                       "otpreg: a client reached the limit %s=%ui/%Ts",
                       name, try->client->count,
+                      try->client->period);
+    }
+
+    if (try->warn[NGX_HTTP_OTPREG_LIMIT_MET_NETWORK]) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "otpreg: an IPv6 network reached its multiple of the "
+                      "limit %s=%ui/%Ts", name, try->client->count,
                       try->client->period);
     }
 
@@ -312,10 +342,10 @@ ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
                       try->global->period);
     }
 
-    if (try->warn[NGX_HTTP_OTPREG_LIMIT_FULL]) {
-        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
-                      "otpreg: \"otpreg_limit_zone\" is full, \"%s\" of new "
-                      "clients cannot be counted", name);
+    if (try->warn[NGX_HTTP_OTPREG_LIMIT_MET_FULL]) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "otpreg: \"otpreg_limit_zone\" is full, for \"%s\" the "
+                      "counters of other clients are forgotten", name);
     }
 }
 
@@ -323,10 +353,11 @@ ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
 void
 ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold)
 {
+    ngx_uint_t                      i;
     ngx_http_otpreg_limit_zone_t   *zone;
     ngx_http_otpreg_limit_entry_t  *entry;
 
-    if (hold->client.period == 0 && hold->global.period == 0) {
+    if (hold->n == 0) {
         return;
     }
 
@@ -334,22 +365,12 @@ ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold)
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    /* not in a period that began since */
+    for (i = 0; i < hold->n; i++) {
+        entry = ngx_http_otpreg_limit_zone_find(zone, &hold->keys[i]);
 
-    if (hold->client.period) {
-        entry = ngx_http_otpreg_limit_zone_find(zone, &hold->client);
+        /* not in a period that began since */
 
-        if (entry != NULL && entry->expiry.key == hold->client_expires
-            && entry->count)
-        {
-            entry->count--;
-        }
-    }
-
-    if (hold->global.period) {
-        entry = ngx_http_otpreg_limit_zone_find(zone, &hold->global);
-
-        if (entry != NULL && entry->expiry.key == hold->global_expires
+        if (entry != NULL && entry->expiry.key == hold->expires[i]
             && entry->count)
         {
             entry->count--;
@@ -358,15 +379,15 @@ ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold)
 
     ngx_shmtx_unlock(&zone->pool->mutex);
 
-    hold->client.period = 0;
-    hold->global.period = 0;
+    hold->n = 0;
 }
 
 
 ngx_uint_t
 ngx_http_otpreg_limit_is_hot(ngx_http_request_t *r)
 {
-    ngx_uint_t                      hot;
+    uint64_t                        max;
+    ngx_uint_t                      i, hot;
     ngx_http_otpreg_ctx_t          *ctx;
     ngx_http_otpreg_limit_try_t     try;
     ngx_http_otpreg_limit_zone_t   *zone;
@@ -380,26 +401,24 @@ ngx_http_otpreg_limit_is_hot(ngx_http_request_t *r)
 
     ngx_http_otpreg_limit_begin(r, NGX_HTTP_OTPREG_LIMIT_REGISTER, &try);
 
-    try.hold.client.period = try.client->period;
-    try.hold.global.period = try.global->period;
-
-    zone = try.hold.zone->data;
+    zone = try.zone->data;
     hot = 0;
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    if (try.client->count) {
-        entry = ngx_http_otpreg_limit_zone_find(zone, &try.hold.client);
+    for (i = 0; i < try.n && !hot; i++) {
+
+        max = (i == 0) ? try.global->count
+                       : (uint64_t) try.client->count * try.multiples[i];
+
+        if (max == 0) {
+            continue;
+        }
+
+        entry = ngx_http_otpreg_limit_zone_find(zone, &try.keys[i]);
 
         hot = entry != NULL && !ngx_http_otpreg_limit_is_over(entry, try.now)
-              && entry->count * 2 > try.client->count;
-    }
-
-    if (try.global->count && !hot) {
-        entry = ngx_http_otpreg_limit_zone_find(zone, &try.hold.global);
-
-        hot = entry != NULL && !ngx_http_otpreg_limit_is_over(entry, try.now)
-              && entry->count * 2 > try.global->count;
+              && (uint64_t) entry->count * 2 > max;
     }
 
     ngx_shmtx_unlock(&zone->pool->mutex);

@@ -16,11 +16,22 @@
  * How often a client may do something, and all clients of a site together, on
  * this node: counted in shared memory, exactly, over workers and reloads.
  *
- * A client is an IPv4 address or an IPv6 /64, as nginx's realip left it.  A
- * period begins with the first request that is counted in it; what is refused
- * is not counted.  When a global limit is reached nobody is locked out: each
- * client that has done nothing in its own period may do it once.
+ * A client is an IPv4 address or an IPv6 /64, as nginx's realip left it; the
+ * wider networks that it is in are counted as well, against a multiple of its
+ * limit.  A period begins with the first request that is counted in it; what is
+ * refused is not counted.  When a global limit is reached nobody is locked out:
+ * each client that has done nothing in its own period may do it once, as long
+ * as its networks have not done so by that multiple.
  */
+
+
+#define NGX_HTTP_OTPREG_LIMIT_GLOBAL      0
+#define NGX_HTTP_OTPREG_LIMIT_UNIX        1
+#define NGX_HTTP_OTPREG_LIMIT_INET        4
+#define NGX_HTTP_OTPREG_LIMIT_INET6       6
+
+/* of a request: all clients together, its networks, itself */
+#define NGX_HTTP_OTPREG_LIMIT_COUNTERS    (NGX_HTTP_OTPREG_LIMIT_NETWORKS + 2)
 
 
 /*
@@ -41,11 +52,12 @@ ngx_int_t ngx_http_otpreg_limit_variable(ngx_http_request_t *r,
 
 typedef struct {
     uint32_t                    scope;          /* site and database */
-    uint32_t                    period;         /* seconds; 0: no counter */
+    uint32_t                    period;         /* seconds */
     u_char                      kind;
     u_char                      family;
-    u_char                      block[8];       /* all zero: global */
-    u_char                      pad[2];
+    u_char                      network;        /* bits; 0: a client */
+    u_char                      pad;
+    u_char                      block[12];      /* all zero: global */
 } ngx_http_otpreg_limit_key_t;
 
 
@@ -53,10 +65,9 @@ typedef struct {
 
 typedef struct {
     ngx_shm_zone_t             *zone;
-    ngx_http_otpreg_limit_key_t client;
-    ngx_http_otpreg_limit_key_t global;
-    ngx_msec_t                  client_expires;
-    ngx_msec_t                  global_expires;
+    ngx_uint_t                  n;              /* 0: nothing was counted */
+    ngx_http_otpreg_limit_key_t keys[NGX_HTTP_OTPREG_LIMIT_COUNTERS];
+    ngx_msec_t                  expires[NGX_HTTP_OTPREG_LIMIT_COUNTERS];
 } ngx_http_otpreg_limit_hold_t;
 
 
@@ -66,15 +77,31 @@ typedef struct {
  * hold  [out]  may be NULL
  *
  * OTPREG_OK; OTPREG_CLIENT_LIMIT, with ctx->retry_after; OTPREG_BUSY: the zone
- * is full of clients whose periods last, and what is sent or guessed must be
- * counted.  Logs and counts what it refuses.  Thread: event loop.
+ * is too small for the global counters alone.  Logs and counts what it
+ * refuses.  Thread: event loop.
  */
 otpreg_outcome_t ngx_http_otpreg_limit(ngx_http_request_t *r,
     ngx_http_otpreg_limit_e kind, ngx_http_otpreg_limit_hold_t *hold);
 
 
-/* It was not what is limited after all, as a code that was right. */
+/*
+ * It was not what is limited after all, as a code that was right; also when
+ * nothing is held.
+ */
 void ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold);
+
+
+/*
+ * Who a client is: the family and the block of its key.  An IPv4 address is the
+ * same client when it comes mapped or translated into IPv6 or through a tunnel
+ * whose addresses hold it (6to4, Teredo).
+ */
+void ngx_http_otpreg_limit_client(const struct sockaddr *sa,
+    ngx_http_otpreg_limit_key_t *key);
+
+/* The network of so many bits around a client of IPv6, by the key of that. */
+void ngx_http_otpreg_limit_network(const ngx_http_otpreg_limit_key_t *client,
+    ngx_uint_t bits, ngx_http_otpreg_limit_key_t *key);
 
 
 /* "register", ... by ngx_http_otpreg_limit_e */
@@ -85,6 +112,12 @@ extern const char *const  ngx_http_otpreg_limit_names[];
 
 char *ngx_http_otpreg_set_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+char *ngx_http_otpreg_set_limit_networks(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* What holds where the directive is not there. */
+void ngx_http_otpreg_limit_default_networks(ngx_http_otpreg_main_conf_t *omcf);
 
 /* otpreg_client_limit and otpreg_global_limit: cmd->offset is the field's */
 char *ngx_http_otpreg_set_limits(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -17,7 +17,14 @@
 #define NGX_HTTP_OTPREG_LIMIT_COUNT_MAX   100000000
 #define NGX_HTTP_OTPREG_LIMIT_PERIOD_MAX  (2 * 86400)
 
+/* of a network: a client has 64 */
+#define NGX_HTTP_OTPREG_LIMIT_BITS_MIN    16
+#define NGX_HTTP_OTPREG_LIMIT_BITS_MAX    63
+#define NGX_HTTP_OTPREG_LIMIT_TIMES_MAX   1000000
 
+
+static ngx_int_t ngx_http_otpreg_limit_parse_network(const ngx_str_t *value,
+    ngx_http_otpreg_limit_network_t *network);
 static void ngx_http_otpreg_limit_merge_one(ngx_http_otpreg_limit_t *conf,
     const ngx_http_otpreg_limit_t *prev, const ngx_http_otpreg_limit_t *value);
 
@@ -31,15 +38,24 @@ const char *const  ngx_http_otpreg_limit_names[] = {
 
 /* a household, an office; 720 guesses a day */
 
-static const ngx_http_otpreg_limit_t  ngx_http_otpreg_limit_client[] = {
+static const ngx_http_otpreg_limit_t  ngx_http_otpreg_limit_of_client[] = {
     { 20, 600 }, { 60, 600 }, { 20, 600 }, { 30, 3600 }
 };
 
 
 /* 24,000 guesses a day: with 6 digits one is right in 40 days */
 
-static const ngx_http_otpreg_limit_t  ngx_http_otpreg_limit_global[] = {
+static const ngx_http_otpreg_limit_t  ngx_http_otpreg_limit_of_all[] = {
     { 3000, 600 }, { 0, 0 }, { 3000, 600 }, { 1000, 3600 }
+};
+
+
+/* what a customer has at home, and in an office; a carrier has many of both */
+
+static const ngx_http_otpreg_limit_network_t
+    ngx_http_otpreg_limit_networks[] =
+{
+    { 48, 16 }, { 56, 4 }
 };
 
 
@@ -75,6 +91,106 @@ ngx_http_otpreg_set_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     omcf->limit_zone_size = size;
 
     return NGX_CONF_OK;
+}
+
+
+/* "/48=16 /56=4", or "off" */
+
+char *
+ngx_http_otpreg_set_limit_networks(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_otpreg_main_conf_t *omcf = conf;
+
+    ngx_str_t                        *value;
+    ngx_uint_t                        i, k;
+    ngx_http_otpreg_limit_network_t   network, *networks;
+
+    if (omcf->nlimit_networks != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    networks = omcf->limit_networks;
+    omcf->nlimit_networks = 0;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        return NGX_CONF_OK;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (omcf->nlimit_networks == NGX_HTTP_OTPREG_LIMIT_NETWORKS
+            || ngx_http_otpreg_limit_parse_network(&value[i], &network)
+               != NGX_OK)
+        {
+            return ngx_http_otpreg_invalid(cf, &value[i]);
+        }
+
+        for (k = omcf->nlimit_networks; k != 0; k--) {
+
+            if (networks[k - 1].bits == network.bits) {
+                return ngx_http_otpreg_invalid(cf, &value[i]);
+            }
+
+            if (networks[k - 1].bits < network.bits) {
+                break;
+            }
+
+            networks[k] = networks[k - 1];
+        }
+
+        networks[k] = network;
+        omcf->nlimit_networks++;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_limit_parse_network(const ngx_str_t *value,
+    ngx_http_otpreg_limit_network_t *network)
+{
+    u_char     *p, *last;
+    ngx_int_t   bits, multiple;
+
+    last = value->data + value->len;
+    p = ngx_strlchr(value->data, last, '=');
+
+    if (p == NULL || value->data[0] != '/') {
+        return NGX_ERROR;
+    }
+
+    bits = ngx_atoi(value->data + 1, p - value->data - 1);
+    multiple = ngx_atoi(p + 1, last - p - 1);
+
+    if (bits < NGX_HTTP_OTPREG_LIMIT_BITS_MIN
+        || bits > NGX_HTTP_OTPREG_LIMIT_BITS_MAX
+        || multiple < 1 || multiple > NGX_HTTP_OTPREG_LIMIT_TIMES_MAX)
+    {
+        return NGX_ERROR;
+    }
+
+    network->bits = bits;
+    network->multiple = multiple;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_otpreg_limit_default_networks(ngx_http_otpreg_main_conf_t *omcf)
+{
+    if (omcf->nlimit_networks != NGX_CONF_UNSET_UINT) {
+        return;
+    }
+
+    ngx_memcpy(omcf->limit_networks, ngx_http_otpreg_limit_networks,
+               sizeof(ngx_http_otpreg_limit_networks));
+
+    omcf->nlimit_networks = sizeof(ngx_http_otpreg_limit_networks)
+                            / sizeof(ngx_http_otpreg_limit_networks[0]);
 }
 
 
@@ -205,10 +321,10 @@ ngx_http_otpreg_limit_merge(ngx_http_otpreg_loc_conf_t *conf,
     for (kind = 0; kind < NGX_HTTP_OTPREG_LIMITS; kind++) {
         ngx_http_otpreg_limit_merge_one(&conf->client_limits[kind],
                                         &prev->client_limits[kind],
-                                        &ngx_http_otpreg_limit_client[kind]);
+                                        &ngx_http_otpreg_limit_of_client[kind]);
         ngx_http_otpreg_limit_merge_one(&conf->global_limits[kind],
                                         &prev->global_limits[kind],
-                                        &ngx_http_otpreg_limit_global[kind]);
+                                        &ngx_http_otpreg_limit_of_all[kind]);
     }
 }
 

@@ -39,6 +39,14 @@
            "limit=\"client\",kind=\"resend\"", "")                            \
     metric(CLIENT_WRONG, "otpreg_limited_total",                              \
            "limit=\"client\",kind=\"wrong\"", "")                             \
+    metric(NETWORK_REGISTER, "otpreg_limited_total",                          \
+           "limit=\"network\",kind=\"register\"", "")                         \
+    metric(NETWORK_VERIFY, "otpreg_limited_total",                            \
+           "limit=\"network\",kind=\"verify\"", "")                           \
+    metric(NETWORK_RESEND, "otpreg_limited_total",                            \
+           "limit=\"network\",kind=\"resend\"", "")                           \
+    metric(NETWORK_WRONG, "otpreg_limited_total",                             \
+           "limit=\"network\",kind=\"wrong\"", "")                            \
     metric(GLOBAL_REGISTER, "otpreg_limited_total",                           \
            "limit=\"global\",kind=\"register\"", "")                          \
     metric(GLOBAL_VERIFY, "otpreg_limited_total",                             \
@@ -48,7 +56,7 @@
     metric(GLOBAL_WRONG, "otpreg_limited_total",                              \
            "limit=\"global\",kind=\"wrong\"", "")                             \
     metric(ZONE_FULL, "otpreg_limit_zone_full_total", "",                     \
-           "Requests for which the zone of the limits had no room.")          \
+           "Requests for which a full zone forgot other counters.")           \
     metric(MAIL_SENT, "otpreg_messages_sent_total", "channel=\"email\"",      \
            "Messages that a courier accepted.")                               \
     metric(SMS_SENT, "otpreg_messages_sent_total", "channel=\"sms\"", "")     \

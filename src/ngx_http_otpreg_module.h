@@ -70,6 +70,16 @@ typedef struct {
 } ngx_http_otpreg_limit_t;
 
 
+/* an IPv6 network may do so many times what one client may */
+
+#define NGX_HTTP_OTPREG_LIMIT_NETWORKS  4
+
+typedef struct {
+    ngx_uint_t                  bits;
+    ngx_uint_t                  multiple;
+} ngx_http_otpreg_limit_network_t;
+
+
 /* mail and SMS: a courier, a template and a queue each */
 #define NGX_HTTP_OTPREG_CHANNELS     2
 
@@ -125,6 +135,11 @@ typedef struct {
     ngx_shm_zone_t             *metrics;
     ngx_shm_zone_t             *limit_zone;
     size_t                      limit_zone_size;
+
+                                                /* the widest first */
+    ngx_http_otpreg_limit_network_t
+                                limit_networks[NGX_HTTP_OTPREG_LIMIT_NETWORKS];
+    ngx_uint_t                  nlimit_networks;
 } ngx_http_otpreg_main_conf_t;
 
 

@@ -204,7 +204,11 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     match = false;
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, NULL);
+    /* without a sign-up it costs nothing, and gets no counter */
+
+    outcome = ctx->has_ticket
+              ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, NULL)
+              : OTPREG_OK;
 
     if (outcome == OTPREG_OK) {
         outcome = ngx_http_otpreg_verify_parse(r, ctx, &match);

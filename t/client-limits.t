@@ -21,7 +21,8 @@ my $password = 'correct horse battery staple';
 my $base = default_http_config()
            . "otpreg_password_hash memory=7m operations=5;\n"
            . "otpreg_resend_delay 0;\nssi on;\n"
-           . "set_real_ip_from 127.0.0.1;\nreal_ip_header X-Forwarded-For;\n";
+           . "set_real_ip_from 127.0.0.1;\nreal_ip_header X-Forwarded-For;\n"
+           . "keepalive_requests 200000;\n";
 $base =~ s/^otpreg_(?:client|global)_limit off;\n//mg;
 
 my $config = default_config() . <<'END';
@@ -278,59 +279,88 @@ subtest 'a global limit of sign-ups' => sub {
 };
 
 
-subtest 'attack 25: the zone is full' => sub {
+# so many forms from as many clients, with the answers' statuses
+
+sub flood {
+    my ($n, $client) = @_;
+
+    # a worker that exits would close the connection in the midst
+
+    wait_until(sub { $nginx->workers(old => 1) == $nginx->workers }, 30);
+
+    return hammer($nginx->port, 4, $n / 4, sub {
+        'POST /register', 'X-Forwarded-For: ' . $client->($_[0]) });
+}
+
+
+subtest 'attack 25: a full zone makes room' => sub {
     my $all = 'otpreg_limit_zone 32k;'
-              . 'otpreg_client_limit register=1/h resend=9/h verify=2/h'
+              . 'otpreg_client_limit register=2/h resend=2/h verify=9/h'
               . '                    wrong=2/h;'
               . 'otpreg_global_limit off;';
     limits($all);
     my $early = client(9000);
     my $flow = signup($early);
     is $flow->{status}, 201, 'somebody signs up';
+    is signup($early)->{status}, 201, 'twice';
+    is_deeply codes($nginx->http_many(
+                  [map { verify($early, $flow, '000000') } 1 .. 3])),
+              { code_wrong => 2, client_limit => 1 }, 'and guesses';
 
-    my %n;
-    for my $i (0 .. 9) {
-        $n{$_->{status}}++ for $nginx->http_many(
-            [map { nothing(client(100 * $i + $_)) } 1 .. 100]);
-    }
-    note join ', ', map { "$_: $n{$_}" } sort keys %n;
-    is $n{422} + $n{503}, 1000, 'a thousand clients, and no other answers';
-    cmp_ok $n{422}, '>', 100, 'some are counted';
-    cmp_ok $n{503}, '>', 100, 'the others are refused';
-
-    my $res = signup(client(2000));
-    is $res->{json}{code}, 'busy', 'what would send fails closed';
-    is $res->{headers}{'retry-after'}, 5, 'with Retry-After';
-    is signup($early)->{status}, 429, 'who had reached the limit has still';
-    is $nginx->http('POST', '/resend-otp', from(client(2001), json => {},
-                    cookie => $flow->{cookie}))->{status}, 503,
-       'a resend fails closed';
-    is $nginx->http('POST', '/verify-otp', from(client(2002),
-                    json => { otp => '000000' }))->{status}, 409,
-       'who has no cookie is told so';
-    is $nginx->http(@{ verify(client(2003), $flow, '000000') })->{status}, 503,
-       'a guess that nobody counts is refused';
-    is $nginx->http('GET', '/register', from(client(2004)))->{status}, 200,
-       'a form is shown';
-
-    cmp_ok counter('otpreg_limit_zone_full_total'), '>=', $n{503} + 3,
-           'it is counted';
-    is log_count(qr{"otpreg_limit_zone" is full, "register" of new}), 1,
+    is_deeply flood(2000, sub { client($_[0]) }), { 422 => 2000 },
+              'two thousand other clients';
+    is_deeply flood(2000, sub { sprintf '2001:db8:%x::1', $_[0] }),
+              { 422 => 2000 }, 'two thousand IPv6 networks';
+    cmp_ok counter('otpreg_limit_zone_full_total'), '>', 3000,
+           'more than there is room for: it is counted';
+    is log_count(qr{"otpreg_limit_zone" is full, for "register"}), 1,
        'and told once a minute';
 
-    # the counters are kept: only the guess in sum is counted now
+    my $res = signup(client(3000));
+    is $res->{status}, 201, 'somebody new signs up as if nothing were';
+    is signup('2001:db8:ffff::1')->{status}, 201, 'also by IPv6';
+    is $nginx->http('POST', '/resend-otp', from(client(3001), json => {},
+                    cookie => $res->{cookie}))->{status}, 200, 'and resends';
+    is $nginx->http(@{ verify(client(3002), $res, '000000') })->{json}{code},
+       'code_wrong', 'and types a wrong code';
+
+    is signup($early)->{status}, 429, 'who had reached a limit has still';
+    is $nginx->http(@{ verify($early, $flow, '000000') })->{json}{code},
+       'client_limit', 'and may not guess';
+
+    # the counters are kept: only the guess in sum is new
 
     $net--;
     ok limits("$all" =~ s/global_limit off/global_limit wrong=2\/h/r),
        'a global limit';
-    my @guesses = map { $nginx->http(@{ verify(client(2100 + $_), $flow,
-                                               '000000') }) } 1 .. 4;
-    is_deeply [map { $_->{json}{code} } @guesses],
-              ['code_wrong', 'code_wrong', 'busy', 'busy'],
-              'has room always: two guesses, and no more';
-    is $nginx->http(@{ nothing(client(50)) })->{status}, 429,
-       'the others are still there';
-    is signup($early)->{status}, 503, 'but for the oldest, which made room';
+    my $guess = sub {
+        $nginx->http(@{ verify($_[0], $flow, '000000') })->{json}{code};
+    };
+    is_deeply [map { $guess->(client(3100 + $_ % 3)) } 0 .. 5],
+              [('code_wrong') x 2, ('code_spent') x 1, ('client_limit') x 3],
+              'is counted, and leaves one guess to each';
+    is_deeply flood(2000, sub { client($_[0]) }), { 422 => 2000 },
+              'two thousand other clients';
+    is_deeply [map { $guess->(client(3110)) } 1 .. 2],
+              ['code_spent', 'client_limit'], 'it was not forgotten';
+};
+
+
+subtest 'attack 41: a network in a full zone does not forget itself' => sub {
+    limits('otpreg_limit_zone 40k; otpreg_client_limit register=2/h;'
+           . 'otpreg_global_limit off;');
+
+    is_deeply flood(2000, sub { client($_[0]) }), { 422 => 2000 },
+              'the zone is full';
+    is_deeply flood(2000, sub { sprintf '2001:db8:0:%x::1', $_[0] }),
+              { 422 => 32, 429 => 1968 }, 'a /48: sixteen times two';
+    is_deeply flood(100, sub { sprintf '2001:db8:%x::1', 1 + $_[0] % 10 }),
+              { 422 => 20, 429 => 80 }, 'others';
+    is_deeply flood(2000, sub { client(2000 + $_[0]) }), { 422 => 2000 },
+              'the zone is full again';
+    is_deeply flood(2000, sub { sprintf '2001:db8:0:%x::1', 8000 + $_[0] }),
+              { 429 => 2000 }, 'the first has no new budget';
+    is signup(client(5000))->{status}, 201, 'a client with IPv4';
 };
 
 
@@ -346,33 +376,82 @@ END
     my $early = client(9000);
     is signup($early)->{status}, 201, 'somebody signs up';
 
-    my $many = sub {
-        my ($first) = @_;
-        return $nginx->http_many([map {
-            ['POST', '/short', from(client($first + $_), json => {})]
-        } 1 .. 200]);
-    };
-    my $full = 0;
     my $first = 0;
-    ok wait_until(sub {
-        $full += grep { $_->{status} == 503 } $many->($first);
-        $first += 200;
-        $full;
-    }, 30), 'it is full';
+    my $full = counter('otpreg_limit_zone_full_total');
+    for my $round (1 .. 8) {
+        is_deeply statuses($nginx->http_many([map {
+            ['POST', '/short', from(client($first + $_), json => {})]
+        } 1 .. 100])), { 422 => 100 }, 'a hundred others';
+        $first += 100;
+        select undef, undef, undef, 1.1;
+    }
 
-    ok wait_until(sub {
-        my @res = $nginx->http('POST', '/short', from(client($first++),
-                                                      json => {}));
-        $res[0]{status} == 422;
-    }, 30), 'a second later it is not';
+    is counter('otpreg_limit_zone_full_total'), $full,
+       'eight hundred had room, one after the other';
     is signup($early)->{status}, 429,
-       'but who has reached a limit of an hour has not got a new one';
-    ok wait_until(sub {
-        $first += 200;
-        (statuses($many->($first))->{422} // 0) > 100;
-    }, 30), 'all others left';
-    is signup($early)->{status}, 429, 'still not';
+       'who has reached a limit of an hour has not got a new one';
     limits('', config => $config);
+};
+
+
+subtest 'attack 41: one IPv6 customer' => sub {
+    limits('otpreg_limit_zone 1m;');
+    my $full = counter('otpreg_limit_zone_full_total');
+
+    is_deeply flood(16384, sub { sprintf '2001:db8:77:%x::1', 4 * $_[0] }),
+              { 422 => 320, 429 => 16064 },
+              'twice as many networks of a /48 as there is room for: 16 x 20';
+    is counter('otpreg_limit_zone_full_total'), $full,
+       'the others keep their room';
+    cmp_ok counter('otpreg_limited_total{limit="network",kind="register"}'),
+           '>=', 16064, 'it is counted';
+    is log_count(qr{its multiple of the limit register=20/600s}), 1,
+       'and told';
+
+    is signup(client(1))->{status}, 201, 'somebody with IPv4 signs up';
+    is signup('2001:db8:78::1')->{status}, 201, 'and the next customer';
+    is signup('2001:db8:77:1234::1')->{status}, 429, 'not this one';
+
+    # a /56 of it alone
+
+    is_deeply flood(1000, sub { sprintf '2001:db8:79:1%02x::1', $_[0] % 256 }),
+              { 422 => 80, 429 => 920 }, 'a /56: four times twenty';
+    is signup('2001:db8:79:200::1')->{status}, 201, 'its neighbour';
+};
+
+
+subtest 'attack 41: one left, for a network as well' => sub {
+    limits('otpreg_client_limit register=3/h;'
+           . 'otpreg_global_limit register=10/h;');
+    is_deeply flood(12, sub { client($_[0] % 4) }), { 422 => 10, 429 => 2 },
+              'the global limit is reached';
+    is_deeply flood(1000, sub { sprintf '2001:db8:77:%x::1', $_[0] }),
+              { 422 => 16, 429 => 984 }, 'sixteen from a /48';
+    is_deeply flood(20, sub { client(100 + $_[0] % 10) }),
+              { 422 => 10, 429 => 10 }, 'one of each of ten with IPv4';
+};
+
+
+subtest 'attack 41: networks as they are configured' => sub {
+    limits('otpreg_limit_networks /60=2 /44=3 /51=2;'
+           . 'otpreg_client_limit register=10/h;');
+    is_deeply flood(100, sub { sprintf '3fff:0:1:%x::1', $_[0] % 16 }),
+              { 422 => 20, 429 => 80 }, 'a /60';
+    is_deeply flood(100, sub { sprintf '3fff:0:2:%x::1', $_[0] * 16 }),
+              { 422 => 10, 429 => 90 }, 'a /44, of which it is one';
+    is_deeply flood(100, sub { sprintf '3fff:0:10:1fff:%x::1', $_[0] }),
+              { 422 => 10, 429 => 90 }, 'one client';
+    is_deeply flood(100, sub { sprintf '3fff:0:10:%x::1', $_[0] * 64 }),
+              { 422 => 10, 429 => 90 }, 'a /51 with it';
+    is_deeply flood(100, sub { sprintf '3fff:0:10:%x::1',
+                               0x2000 + $_[0] * 64 }),
+              { 422 => 10, 429 => 90 }, 'the next one: the /44 is full';
+
+    $net--;
+    limits('otpreg_limit_networks off; otpreg_client_limit register=10/h;');
+    is_deeply flood(100, sub { sprintf '3fff:0:1:%x::1', 256 + $_[0] }),
+              { 422 => 100 }, 'off';
+    limits('');
 };
 
 
@@ -420,6 +499,21 @@ subtest 'who is a client' => sub {
     is $one->('::ffff:192.0.2.1'), 429, 'the first, mapped';
     is $one->('64:ff9b::192.0.2.2'), 429, 'the second, translated';
     is $one->('64:ff9b::192.0.2.3'), 422, 'a third one';
+
+    is $one->('64:ff9b:1::192.0.2.4'), 422, 'translated by a local prefix';
+    is $one->('64:ff9b:1::192.0.2.5'), 422, 'not all of them are one client';
+    is $one->('64:ff9b:1::192.0.2.4'), 429, 'one of them is';
+    is $one->('64:ff9b:1:c000:2:400::'), 422, 'with the address before the u';
+    is $one->('64:ff9b:1:c000:2:500::'), 422, 'also another one';
+    is $one->('64:ff9b:2::1'), 422, 'what is next to it is IPv6';
+    is $one->('64:ff9b:2::2'), 429, 'with a /64';
+    is $one->('2002:c000:206:1::1'), 422, '6to4';
+    is $one->('2002:c000:206:2::9'), 429, 'another network of its /48';
+    is $one->('192.0.2.6'), 429, 'the same client without';
+    is $one->('2001:0:cb00:7101:0:4e20:3fff:fdf8'), 422,
+       'Teredo: 192.0.2.7, by one server';
+    is $one->('2001:0:cb00:7102:0:4e21:3fff:fdf8'), 429, 'by another one';
+    is $one->('192.0.2.7'), 429, 'and without';
     is $one->('198.51.100.1, 192.0.2.9'), 422, 'behind a proxy';
     is $one->('203.0.113.5, 192.0.2.9'), 429, 'who says what it likes';
     is $nginx->http('POST', '/register', json => {})->{status}, 422,
@@ -540,16 +634,13 @@ subtest 'hot' => sub {
 };
 
 
-# As fast as nginx can: the workers meet in the counters.  How many of these
-# were admitted is told by the number of answers that are not 429.
+# As fast as nginx can: the workers meet in the counters.  make says for each
+# of n requests of each connection its first words and a header line; the
+# answers are counted by their status.
 
 sub hammer {
-    my ($port, $connections, $n) = @_;
+    my ($port, $connections, $n, $make) = @_;
 
-    my $body = '{}';
-    my $request = "POST /verify-otp HTTP/1.1\r\nHost: localhost\r\n"
-                  . "Content-Type: application/json\r\n"
-                  . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
     my @pids = map {
         my $i = $_;
         my $pid = fork() // die "fork: $!";
@@ -558,11 +649,17 @@ sub hammer {
                                              PeerPort => $port)
                        or POSIX::_exit(1);
             my %n;
-            for (1 .. $n / 50) {
-                print $sock $request x 50;
+            my @k = map { $_ * $connections + $i - 1 } 0 .. $n - 1;
+            while (my @batch = splice @k, 0, 50) {
+                print $sock map {
+                    my ($words, $header) = $make->($_);
+                    "$words HTTP/1.1\r\nHost: localhost\r\n$header\r\n"
+                    . "Content-Type: application/json\r\n"
+                    . "Content-Length: 2\r\n\r\n{}";
+                } @batch;
                 $sock->flush;
                 my ($seen, $text) = (0, '');
-                while ($seen < 50) {
+                while ($seen < @batch) {
                     sysread $sock, $text, 65536, length $text or last;
                     while ($text =~ s{^.*?HTTP/1\.1 (\d+) .*?\r\n\r\n}{}s) {
                         $n{$1}++;
@@ -581,6 +678,7 @@ sub hammer {
     for my $i (1 .. $connections) {
         my $n = JSON::PP::decode_json(slurp(test_dir() . "/hammer.$i"));
         $sum{$_} += $n->{$_} for keys %$n;
+        unlink test_dir() . "/hammer.$i";
     }
     return \%sum;
 }
@@ -588,10 +686,14 @@ sub hammer {
 subtest 'attack 24: sixty thousand of ninety thousand' => sub {
     my $fast = OtpReg::Nginx->start($config, workers => 8, log_level => 'warn',
                                     http_config => "${base}access_log off;\n"
-                                    . "keepalive_requests 100000;\n"
                                     . "otpreg_client_limit verify=60000/d;\n");
-    is_deeply hammer($fast->port, 12, 7500), { 409 => 60000, 429 => 30000 },
-              'exactly';
+    my $cookie = signup(client(1))->{cookie};
+    is_deeply hammer($fast->port, 12, 7500, sub {
+                  'POST /verify-otp', "Cookie: $cookie" }),
+              { 422 => 60000, 429 => 30000 }, 'exactly';
+    is_deeply hammer($fast->port, 4, 1000, sub {
+                  'POST /verify-otp', 'Cookie: otpreg=none' }),
+              { 409 => 4000 }, 'who has no sign-up is not counted';
     is_deeply [$fast->bad_log_lines], [], 'nothing bad in the log';
     $fast->stop;
 };
@@ -616,6 +718,16 @@ subtest 'limits that make no sense' => sub {
         ['otpreg_client_limit off; otpreg_client_limit off;',
          '"otpreg_client_limit" directive is duplicate'],
         ['otpreg_global_limit wrong=/h;', 'invalid parameter "wrong=/h"'],
+        map({ ["otpreg_limit_networks $_;", qq{invalid parameter "$_"}] }
+            '/64=2', '/15=2', '48=2', '/48', '/48=0', '/48=', '/=2', 'on',
+            '/48=1000001'),
+        ['otpreg_limit_networks /48=2 /48=3;', 'invalid parameter "/48=3"'],
+        ['otpreg_limit_networks /56=2 /48=3 /56=3;',
+         'invalid parameter "/56=3"'],
+        ['otpreg_limit_networks /20=9 /24=9 /28=9 /32=9 /36=9;',
+         'invalid parameter "/36=9"'],
+        ['otpreg_limit_networks off; otpreg_limit_networks off;',
+         '"otpreg_limit_networks" directive is duplicate'],
         ['otpreg_limit_zone 16k;', 'zone size "16k" is too small'],
         ['otpreg_limit_zone big;', 'invalid zone size "big"'],
         ['otpreg_limit_zone 1m; otpreg_limit_zone 1m;',
