@@ -328,12 +328,12 @@ ok wait_mail($fields->{email}), 'attack 38: no robot';
 --- http_config eval: $::Http
 --- config eval
 "$::Config
-otpreg_form_time 900ms 1s;"
+otpreg_form_time 900ms 4s;"
 --- user_files eval: $::Page
 --- flow
 my $token = token();
 my $fields = fields(form_token => $token);
-select undef, undef, undef, 1.1;
+select undef, undef, undef, 4.2;
 my $rows = rows();
 my $res = http('POST', '/register', form => $fields);
 is $res->{status}, 422, 'refused';
