@@ -84,7 +84,8 @@ sub example {
     my $conf = slurp("conf-examples/breach/$name.conf");
     $conf =~ s{proxy_pass https}{proxy_pass http};
     $conf =~ s{^    server \S+:443}{    server 127.0.0.1:$Port}m;
-    $conf =~ s{/var/cache/nginx}{$ENV{TEST_NGINX_TEST_DIR}};
+    $conf =~ s{ /var/cache(?=/otpreg_hibp )}{ $ENV{TEST_NGINX_TEST_DIR}}
+        or $name !~ /http/ or die 'no folder that every machine has';
     return $conf;
 }
 

@@ -67,9 +67,10 @@ sub example {
     my $conf = slurp("conf-examples/challenge/$name.conf");
     my $dir = test_dir();
     mkdir "$dir/otpreg";
-    spew("$dir/otpreg/$name.secret",
-         "set \$challenge_secret hush-$name;\n"
-         . "set \$challenge_sitekey key-$name;\n", 0600);
+    spew("$dir/otpreg/$name.secret", "old\n", 0644);
+    provider_secret($conf, "$dir/otpreg", "hush-$name");
+    (stat "$dir/otpreg/$name.secret")[2] % 512 == 0600
+        or die "others may read $name.secret";
     $conf =~ s{include (?=otpreg/$name.secret)}{include $dir/}
         or die 'no secret';
     $conf =~ s{proxy_pass https://[^/]+}{proxy_pass $scheme://127.0.0.1:$Port}
@@ -391,7 +392,7 @@ is $res->{status}, 303, 'accepted';
 my $req = (provider_requests())[-1];
 is $req->{method}, 'POST', 'by POST';
 is $req->{path}, '/siteverify', 'the path';
-is $req->{body}, 'secret=hush-hcaptcha&response=tok.1-_&sitekey=key-hcaptcha', 'the body';
+is $req->{body}, 'secret=hush-hcaptcha&response=tok.1-_&sitekey=10000000-ffff-ffff-ffff-000000000001', 'the body';
 is $req->{headers}{host}, 'api.hcaptcha.com', 'the host';
 is $req->{headers}{'content-type'}, 'application/x-www-form-urlencoded',
    'the type';

@@ -13,6 +13,7 @@ use utf8;
 
 use lib 't/lib';
 use OtpReg -plain, -nosmtp;
+use OtpReg::DNS;
 use OtpReg::Nginx;
 use OtpReg::Provider;
 use Encode qw(decode_utf8 encode_utf8);
@@ -264,16 +265,9 @@ sub install {
 
 sub install_secret {
     my ($name, $file) = @_;
-    my $head = slurp("$couriers/$name.conf");
-    my ($commands) = $head =~ /^(#     read -rs.*?)^#$/ms;
-    $commands =~ s/^#     //gm;
-    $commands =~ s{/etc/nginx/otpreg}{$conf}g;
 
     spew("$conf/$file", "old\n", 0644);
-    spew("$dir/secret.sh", "umask 022\n$commands");
-    open my $bash, '|-', 'bash', "$dir/secret.sh" or die "bash: $!";
-    print $bash "$secret\n";
-    close $bash;
+    provider_secret(slurp("$couriers/$name.conf"), $conf, $secret);
     is sprintf('%o', (stat "$conf/$file")[2] & 07777), '600',
        "$name: its commands make $file, mode 0600, of one that all read";
     like slurp("$conf/$file"), qr/\Q$secret\E|[A-Za-z0-9+\/]{30}/,
@@ -776,6 +770,43 @@ like $nginx->error_log, qr/certificate does not match "\Q$_\E"/,
      "$_: the name is in the log" for @hosts;
 like $nginx->error_log, qr/certificate verify error: \(2[01]:/,
      'the unknown authority, too';
+
+
+# What README.md says for names that are not looked up at the start: nginx loads
+# it while there is no name server, as it does not with an upstream.
+
+subtest 'a name that is looked up while nginx runs' => sub {
+    my ($p) = grep { $_->{name} eq 'twilio' } @providers;
+    my ($lines) = slurp("$couriers/README.md")
+                  =~ /^```nginx\n(resolver .*?)^```$/ms;
+    my $port = OtpReg::Env::free_port();
+    $lines =~ s/\b127\.0\.0\.53\b/127.0.0.1:$port/ or die 'no resolver';
+    $lines =~ s/\$provider\K\//:$port{good}\// or die 'no proxy_pass';
+
+    my $file = slurp("$conf/couriers/twilio.conf");
+    my $more = slurp("$conf/couriers/twilio-http.conf");
+    spew("$conf/couriers/twilio.conf",
+         $file =~ s/^ *proxy_pass .*\n/$lines/mr);
+    spew("$conf/couriers/twilio-http.conf", '');
+    provider_behave_as($p->{host}, $p->{sent});
+    reload_nginx();
+
+    my $m = signup($p);
+    wait_fates([$m]);
+    is $m->{fate}, 'tried again', 'while there is no name server';
+    is $m->{error}, 'the courier answered 502', 'the reason';
+
+    dns_start($port);
+    wait_done($m);
+    is $m->{sent}, 1, 'sent when it is back';
+    my ($req) = requests_for($m);
+    is $req->{headers}{'x-name'}, $p->{host}, 'server name indication';
+    is $req->{path}, $p->{path}, 'path';
+
+    spew("$conf/couriers/twilio.conf", $file);
+    spew("$conf/couriers/twilio-http.conf", $more);
+    reload_nginx();
+};
 
 
 # ----- SMTP

@@ -20,6 +20,9 @@ package OtpReg::Provider;
 #                       { method, path, headers (by lower-case name), body,
 #                       json, time, peer (the port that it came from), answer
 #                       (the status, or 0 for none) }
+# provider_secret($conf, $dir, $secret)   paste the commands in the head of this
+#                       example at a shell, which then asks for the secret; $dir
+#                       stands for /etc/nginx/otpreg
 
 use v5.10.1;
 use strict;
@@ -35,7 +38,7 @@ use OtpReg::Env qw(test_dir free_port slurp spew at_end stop_process);
 use Exporter 'import';
 
 our @EXPORT = qw(provider_start provider_stop provider_behave
-                 provider_behave_as provider_requests);
+                 provider_behave_as provider_requests provider_secret);
 
 my ($Pid, $Port);
 
@@ -94,6 +97,18 @@ sub provider_requests {
                                            $req->{body}) };
                  $req }
            split /\n/, slurp(requests_file(@_)) // '';
+}
+
+sub provider_secret {
+    my ($conf, $dir, $secret) = @_;
+    my ($commands) = $conf =~ /^(#     \(umask.*?)^#$/ms
+        or die "no commands for a secret file\n";
+    $commands =~ s/^#     //gm;
+    $commands =~ s{/etc/nginx/otpreg}{$dir}g;
+
+    open my $shell, '|-', 'bash' or die "bash: $!\n";
+    print $shell "umask 022\n$commands$secret\n";
+    close $shell or die "bash: $commands\n";
 }
 
 sub requests_file {
