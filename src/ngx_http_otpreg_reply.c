@@ -314,7 +314,13 @@ ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         r->method_name.len = 3;
     }
 
-    if (uri.len != 0 && uri.data[0] == '@') {
+    if (uri.len == 0) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "otpreg: the page \"%V\" is empty", &value->value);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (uri.data[0] == '@') {
         return ngx_http_named_location(r, &uri);
     }
 

@@ -41,6 +41,10 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
         return ngx_http_otpreg_refuse(r);
     }
 
+    /* If-Match and the like are about a state that nothing here has */
+
+    r->disable_not_modified = 1;
+
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
     refused = ngx_http_otpreg_body_is_refused(r);

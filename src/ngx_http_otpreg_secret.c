@@ -20,6 +20,8 @@
 
 static void ngx_http_otpreg_secret_hide(u_char *p, u_char *last,
     ngx_str_t *arg, ngx_str_t *value);
+static size_t ngx_http_otpreg_secret_match(u_char *text, u_char *last,
+    ngx_str_t *arg);
 static ngx_int_t ngx_http_otpreg_secret_check(ngx_conf_t *cf, ngx_str_t *name,
     ngx_file_info_t *fi);
 
@@ -118,19 +120,72 @@ static void
 ngx_http_otpreg_secret_hide(u_char *p, u_char *last, ngx_str_t *arg,
     ngx_str_t *value)
 {
-    size_t  name_len;
+    size_t  len, name_len;
 
     name_len = arg->len - value->len;
 
-    while (p != NULL && (size_t) (last - p) >= arg->len) {
+    while (p != NULL && p < last) {
 
-        p = memmem(p, last - p, arg->data, arg->len);
+        len = ngx_http_otpreg_secret_match(p, last, arg);
 
-        if (p != NULL) {
-            ngx_memset(p + name_len, '*', value->len);
-            p += arg->len;
+        if (len == 0) {
+            p++;
+            continue;
+        }
+
+        ngx_memset(p + name_len, '*', len - name_len);
+        p += len;
+    }
+}
+
+
+/* the length of arg as it was written, escapes as in ngx_conf_file.c; or 0 */
+
+static size_t
+ngx_http_otpreg_secret_match(u_char *text, u_char *last, ngx_str_t *arg)
+{
+    u_char      *p, ch;
+    ngx_uint_t   i;
+
+    p = text;
+
+    for (i = 0; i < arg->len; i++) {
+
+        if (p == last) {
+            return 0;
+        }
+
+        ch = *p++;
+
+        if (ch == '\\' && p != last) {
+
+            switch (*p) {
+            case '"':
+            case '\'':
+            case '\\':
+                ch = *p++;
+                break;
+            case 't':
+                ch = '\t';
+                p++;
+                break;
+            case 'r':
+                ch = '\r';
+                p++;
+                break;
+            case 'n':
+                ch = '\n';
+                p++;
+                break;
+            }
+        }
+
+        if (ch != arg->data[i]) {
+            return 0;
         }
     }
+
+    return p - text;
 }
 
 

@@ -247,6 +247,30 @@ subtest 'where no memory may be locked' => sub {
 } if $> == 0;
 
 
+# as they may be written in nginx.conf
+
+subtest 'a password is hidden however it is escaped' => sub {
+    my %written = (
+        'double quotes' => '"password=Esc#ped\\"hidden1\\\\hidden2"',
+        'single quotes' => q('password=Esc#ped\'hidden1\t\\hidden2'),
+        'no quotes' => 'password=Esc#ped\\"hidden1\\nhidden2\\x',
+        'nothing escaped' => '"password=Esc#ped hidden1 hidden2"' );
+
+    for my $how (sort keys %written) {
+        my $http = default_http_config() =~ s/(otpreg_database )[^;]*;/
+            $1 . "user=otpreg name=otpreg $written{$how};"/er;
+        my $nginx = OtpReg::Nginx->start(default_config(),
+                                         http_config => $http);
+        my ($status, $dump) = $nginx->dump_config;
+        is $status, 0, "$how: accepted";
+        like $dump, qr/otpreg_database user=otpreg name=otpreg .?password=\*+/,
+             'shown with asterisks';
+        unlike $dump, qr/Esc#ped|hidden/, 'and nothing of it';
+        ok $nginx->stop, 'stopped';
+    }
+};
+
+
 # every column of every row, by "table.column"
 
 sub dump_of {

@@ -356,3 +356,42 @@ $::Kept = signup();
 is sql("SELECT key_name FROM otps WHERE address = '$::Kept->{to}'"), 'k2',
    'a new one is of the new key';
 is try_code($::Kept, code($::Kept))->{status}, 200, 'and works';
+
+
+=== TEST 17: conditions of a request are about nothing here
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- user_files eval: $::Page
+--- flow
+my @conditions = (['If-Match' => '"x"'], ['If-None-Match' => '*'],
+    ['If-Unmodified-Since' => 'Thu, 01 Jan 1970 00:00:01 GMT'],
+    ['If-Modified-Since' => 'Fri, 01 Jan 2038 00:00:00 GMT']);
+
+for (@conditions) {
+    my ($name, $value) = @$_;
+    my $signup = signup();
+    is http('GET', '/verify-otp', cookie => $signup->{cookie},
+            headers => { $name => $value })->{status}, 200, "$name: the page";
+    my $res = http('POST', '/verify-otp', cookie => $signup->{cookie},
+                   json => { otp => code($signup) },
+                   headers => { $name => $value });
+    is $res->{status}, 200, "$name: a right code";
+    is active($signup), 1, 'and the answer says what was done';
+}
+
+
+=== TEST 18: a page that a variable leaves empty
+--- http_config eval
+"$::Http map \$arg_page \$page { default ''; 1 /pages/verify.html; }"
+--- config eval
+"$::Config
+location = /by-variable { otpreg_verify \$page; }"
+--- user_files eval: $::Page
+--- flow
+my $signup = signup();
+is http('GET', '/by-variable?page=1', cookie => $signup->{cookie})->{status},
+   200, 'one that there is';
+is http('GET', '/by-variable', cookie => $signup->{cookie})->{status}, 500,
+   'one that there is not';
+--- error_log
+otpreg: the page "$page" is empty
