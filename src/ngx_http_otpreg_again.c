@@ -38,6 +38,7 @@ ngx_http_otpreg_again_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
     again->service = olcf->service;
     again->database = olcf->database;
+    again->outcome = OTPREG_BUSY;
     ngx_memcpy(again->in.id, ctx->ticket.otp.id, OTPREG_ID_LEN);
     otpreg_id_make(now_ms, again->in.new_id);
     otpreg_id_make(now_ms, again->in.message_id);

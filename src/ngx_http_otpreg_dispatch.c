@@ -167,6 +167,10 @@ ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
 {
     ngx_http_otpreg_metric_database(outcome);
 
+    if (outcome == OTPREG_BUSY) {               /* it was not asked */
+        return;
+    }
+
     if (outcome == OTPREG_ERROR) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "otpreg: database: %s", error);

@@ -92,7 +92,11 @@ ngx_http_otpreg_metric_refusal(const ngx_http_otpreg_ctx_t *ctx)
 void
 ngx_http_otpreg_metric_database(otpreg_outcome_t outcome)
 {
-    if (outcome == OTPREG_DATABASE_DOWN) {
+    if (outcome == OTPREG_BUSY) {
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_HASH_FULL
+                                   + NGX_HTTP_OTPREG_POOL_DATABASE, 1);
+
+    } else if (outcome == OTPREG_DATABASE_DOWN) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_DATABASE_DOWN, 1);
 
     } else if (outcome == OTPREG_ERROR) {

@@ -453,12 +453,14 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
 
+    s->outcome = OTPREG_BUSY;
+
     job.work = ngx_http_otpreg_register_store;
     job.settle = ngx_http_otpreg_register_settle;
     job.resume = ngx_http_otpreg_register_stored;
     job.data = s;
 
-    rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job);
+    rc = ngx_http_otpreg_task_database(r, s->database, &job);
 
     if (rc != NGX_OK) {
         ngx_http_otpreg_dispatch_unused(s->service, otp->channel,

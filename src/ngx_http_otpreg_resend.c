@@ -163,7 +163,7 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     job.resume = ngx_http_otpreg_resend_stored;
     job.data = again;
 
-    rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job);
+    rc = ngx_http_otpreg_task_database(r, again->database, &job);
 
     if (rc != NGX_OK) {
         ngx_http_otpreg_again_unused(again);

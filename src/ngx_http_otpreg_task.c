@@ -77,6 +77,17 @@ ngx_http_otpreg_task_post(ngx_http_request_t *r, ngx_http_otpreg_pool_e kind,
 
 
 ngx_int_t
+ngx_http_otpreg_task_database(ngx_http_request_t *r,
+    const otpreg_db_conf_t *database, ngx_http_otpreg_job_t *job)
+{
+    job->begin_by = ngx_http_otpreg_task_now()
+                    + (int64_t) database->read_timeout * 1000;
+
+    return ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, job);
+}
+
+
+ngx_int_t
 ngx_http_otpreg_task_wait(ngx_http_request_t *r,
     ngx_http_otpreg_resume_pt resume, void *data)
 {

@@ -73,6 +73,17 @@ ngx_int_t ngx_http_otpreg_task_post(ngx_http_request_t *r,
 
 
 /*
+ * Run a job for a request on the pool "database", as above, unless it is too
+ * late for it: its client has left before a thread comes to it, or a thread
+ * has not come within the read_timeout of that database.  So the outcome in
+ * data must be OTPREG_BUSY before.  Nobody waits for a queue of those who wait
+ * for a lock, and nothing is written for those who have given up.
+ */
+ngx_int_t ngx_http_otpreg_task_database(ngx_http_request_t *r,
+    const otpreg_db_conf_t *database, ngx_http_otpreg_job_t *job);
+
+
+/*
  * Hold a request, which has a context, until something else than a job is
  * done; then wake it, from outside of its handlers: resume is called as above.
  * data may point to what lives in r->pool.

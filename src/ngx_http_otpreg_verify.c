@@ -134,6 +134,7 @@ ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 
     look->service = ctx->conf->service;
     look->database = ctx->conf->database;
+    look->outcome = OTPREG_BUSY;
     ngx_memcpy(look->id, ctx->ticket.otp.id, OTPREG_ID_LEN);
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
@@ -143,9 +144,8 @@ ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     job.resume = ngx_http_otpreg_verify_looked;
     job.data = look;
 
-    if (ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE, &job)
-        != NGX_OK)
-    {
+    if (ngx_http_otpreg_task_database(r, look->database, &job) != NGX_OK) {
+
         /* the page itself needs no database */
 
         return ngx_http_otpreg_reply(r, ctx);
@@ -257,8 +257,7 @@ ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         job.resume = ngx_http_otpreg_verify_stored;
         job.data = a;
 
-        rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_DATABASE,
-                                       &job);
+        rc = ngx_http_otpreg_task_database(r, a->database, &job);
         if (rc == NGX_OK) {
             return OTPREG_OK;
         }
@@ -293,6 +292,7 @@ ngx_http_otpreg_verify_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
     a->service = olcf->service;
     a->database = olcf->database;
+    a->outcome = OTPREG_BUSY;
     a->in.purpose = OTPREG_PURPOSE_SIGNUP;
     a->in.match = match;
     a->in.all = olcf->verify_all;

@@ -211,6 +211,51 @@ subtest 'attack 32: a lock is never released' => sub {
 };
 
 
+subtest 'attack 32: nobody waits behind those who wait for a lock' => sub {
+    my $small = OtpReg::Nginx->start(default_config(), http_config => $http,
+        main_config => join '', map {
+            "thread_pool otpreg_$_ threads=2 max_queue=1000;\n"
+        } qw(hash database mail));
+
+    my $sign_up = sub {
+        my ($count, $timeout) = @_;
+        return $small->http_many([map {
+            $n++;
+            ['POST', '/register', timeout => $timeout, json => {
+                username => "u$n", email => "u$n\@example.com",
+                password => $password, confirm_password => $password }]
+        } 1 .. $count]);
+    };
+
+    is +($sign_up->(1, 30))[0]{status}, 201, 'two threads serve';
+
+    with_lock('LOCK TABLES users WRITE', sub {
+        my @answers = $sign_up->(16, 60);
+        is_deeply [grep { $_ != 503 } map { $_->{status} } @answers], [],
+                  '16 sign-ups while a table is locked: 503';
+        my ($last) = sort { $b <=> $a } map { $_->{time} } @answers;
+        cmp_ok $last, '<', 10, 'in about two times the timeout, not in eight';
+
+        my ($busy) = grep { $_->{json}{code} eq 'busy' } @answers;
+        ok $busy, 'for most no thread was free';
+        cmp_ok $busy->{headers}{'retry-after'}, '>', 0, 'Retry-After';
+    });
+
+    my $users = sql('SELECT COUNT(*) FROM users');
+
+    with_lock('LOCK TABLES users WRITE', sub {
+        $sign_up->(16, 0.5);
+        sleep 7;
+    });
+
+    is +($sign_up->(1, 30))[0]{status}, 201, 'the next is served';
+    is sql('SELECT COUNT(*) FROM users'), $users + 1,
+       'and nothing is written late for those who have given up';
+    ok $small->quit(20), 'ends';
+    is_deeply [$small->bad_log_lines], [], 'nothing bad in the log';
+};
+
+
 subtest 'attack 32: its disk is full' => sub {
     my $pending = registered();
     my $code = code_for("u$n\@example.com");
