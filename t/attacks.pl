@@ -201,6 +201,9 @@ my %Attack = (
            ['src/ngx_http_otpreg_limit.c',
             'if (client.family == NGX_HTTP_OTPREG_LIMIT_INET6) {',
             'if (0) {']],
+    44 => ['secrecy', 'the hint only of the first message of a day',
+           ['src/store/otpreg_sql.h', 's.sent_at <= o.created_at) = 1"',
+            's.sent_at <= o.created_at) > 0"']],
 );
 
 

@@ -328,36 +328,83 @@ otpreg_response_time off;
 "otpreg_response_time" directive is duplicate in
 
 
-=== TEST 10: attack 14: a mailbox that refuses what is sent
+=== TEST 10: attack 44: a mailbox that refuses what is sent, slowly, and not
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- user_files eval: $::Pages
 --- flow
 db_reset();
 own('owned@example.com');
-smtp_behave({ cmd => 'RCPT', reply => '550 5.1.1 no such user' });
+my @to = qw(owned@example.com frees@example.com);
 
-# the owner is told once a day, who waits for a code each time
+my $refused = '550 5.1.1 no such user';
+my %cookie;
 
-for my $time (qw(first second)) {
-    my %cookie = map { $_ => send_form('/register', json => form($_))->{cookie} }
-                 qw(owned@example.com frees@example.com);
+my $look = sub {
+    http('GET', '/verify-otp', cookie => $cookie{$_[0]},
+         headers => { Accept => 'application/json' })->{json}{code} // '';
+};
 
-    my $look = sub { http('GET', '/verify-otp', cookie => $cookie{$_[0]},
-        headers => { Accept => 'application/json' })->{json}{code} };
+my $resend = sub {
+    send_form('/resend-otp', 'json', {}, $cookie{$_[0]})->{status};
+};
 
-    is $look->($_), undef, "$_, the $time time: not at once"
-        for sort keys %cookie;
-    ok wait_until(sub { ($look->($_) // '') eq 'undeliverable' }, 15),
-       "$_, the $time time: the page says so"
-        for sort keys %cookie;
+my $ask = sub {
+    my ($name) = @_;
+    sql("UPDATE messages SET address = '' WHERE address <> ''");
+    %cookie = map { $_ => send_form('/register', json => form($_))->{cookie} }
+              @to;
+    is $look->($_), '', "$name: not at once" for @to;
+};
 
-    sql('UPDATE otps SET expires_at = NOW(6)');
-    is $look->($_), undef,
-       "$_, the $time time: nothing when the code has expired"
-        for sort keys %cookie;
-}
+# both messages are over, and what is to be told about them can be told
+
+my $over = sub {
+    my ($what, $n, $name) = @_;
+    for my $to (@to) {
+        is sql("SELECT COUNT(*) FROM messages WHERE address = '$to'"), $n,
+           "$name, $to: a message";
+        ok wait_until(sub { sql("SELECT COUNT(*) FROM messages WHERE
+                             address = '$to' AND $what IS NOT NULL") }, 20),
+           "$name, $to: $what";
+    }
+    sql('UPDATE otps SET sent_at = sent_at - INTERVAL 5 SECOND');
+};
+
+smtp_behave({ cmd => 'RCPT', reply => $refused, delay => 2 });
+$ask->('slowly');
+$over->(failed_at => 1, 'slowly');
+is $look->($_), 'undeliverable', "the first of a day: the page says so"
+    for @to;
+smtp_behave({ cmd => 'RCPT', reply => $refused });
+is $resend->($_), 429, 'a resend, too soon' for @to;
+sql('UPDATE otps SET sent_at = sent_at - INTERVAL 1 HOUR');
+is $resend->($_), 200, 'a resend' for @to;
+sql('UPDATE otps SET sent_at = sent_at - INTERVAL 1 HOUR');
+is $look->($_), '', "after a resend it says nothing" for @to;
+
+$ask->('still');
+$over->(failed_at => 1, 'still');
+is $look->($_), '', "the next of that day: it says nothing" for @to;
+
+# the outage is over: nobody is told of it later, and the owner is told
 
 smtp_behave();
-is sql("SELECT COUNT(*) FROM messages WHERE template = 'taken'"), 1,
-   'the owner was told once';
+$ask->('again');
+$over->(sent_at => 1, 'again');
+is $look->($_), '', "it was delivered: it says nothing" for @to;
+is scalar(mails('owned@example.com')), 1, 'the owner is told at last';
+$ask->('once more');
+is sql("SELECT COUNT(*) FROM messages WHERE template = 'taken'"), 3,
+   'and once a day';
+
+# nor for an address that is new, when the code has expired
+
+s/^/x/ for @to;
+own($to[0]);
+smtp_behave({ cmd => 'RCPT', reply => $refused });
+$ask->('another');
+$over->(failed_at => 1, 'another');
+sql('UPDATE otps SET expires_at = NOW(6)');
+is $look->($_), '', 'nothing when the code has expired' for @to;
+smtp_behave();

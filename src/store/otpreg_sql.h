@@ -131,11 +131,12 @@ X(OTPREG_SQL_PHONE_OWNER_LOCK,                                                \
 X(OTPREG_SQL_MESSAGE_EXISTS,                                                  \
   "SELECT 1 FROM messages WHERE id = ?")                                      \
                                                                               \
-/* address_key, template: whether one was queued within a day */              \
+/* address_key, template: whether one was queued within a day, and did not    \
+ * fail since */                                                              \
 X(OTPREG_SQL_MESSAGE_RECENT,                                                  \
   "SELECT EXISTS (SELECT 1 FROM messages WHERE address_key = ?"               \
   "               AND created_at > NOW(6) - INTERVAL 1 DAY"                   \
-  "               AND template = ?)")                                         \
+  "               AND template = ? AND failed_at IS NULL)")                   \
                                                                               \
 /* attempt, match, match, all, match, match, match, all, id, purpose,         \
  * attempts_max, attempt.  all: the other address, too, must be proved.       \
@@ -276,20 +277,20 @@ X(OTPREG_SQL_GIVEN_UP,                                                        \
   "                    last_error = ?"                                        \
   " WHERE id = ? AND lease = ?")                                              \
                                                                               \
-/* otp_id: whether its newest message was given up; that of a decoy may be of \
- * an earlier one, as the owner of an address is told once a day.  The time   \
- * that it takes to be refused must not tell which of them it was. */         \
+/* otp_id: whether its message was given up; only of the first one to an      \
+ * address in a day, which the owner of an address gets, too.  What decides   \
+ * that is the same for a decoy; and the time that it takes to be refused must\
+ * not tell which of them it was.  The day is an hour longer than the one in  \
+ * which an owner is told once. */                                            \
 X(OTPREG_SQL_DELIVERY,                                                        \
   "SELECT o.expires_at > NOW(6)"                                              \
-  "   AND o.sent_at <= NOW(6) - INTERVAL 5 SECOND"                            \
-  "   AND COALESCE((SELECT m.failed_at IS NOT NULL FROM messages m"           \
-  "                 WHERE m.otp_id = o.id"                                    \
-  "                 ORDER BY m.created_at DESC LIMIT 1),"                     \
-  "                (SELECT m.failed_at IS NOT NULL FROM messages m"           \
-  "                 WHERE m.address_key = o.address_key AND o.decoy"          \
-  "                   AND m.template = 'taken'"                               \
-  "                   AND m.created_at > NOW(6) - INTERVAL 1 DAY"             \
-  "                 ORDER BY m.created_at DESC LIMIT 1), 0)"                  \
+  "   AND o.sent_at <= NOW(6) - INTERVAL 5 SECOND AND o.sends = 1"            \
+  "   AND EXISTS (SELECT 1 FROM messages m WHERE m.otp_id = o.id"             \
+  "               AND m.failed_at IS NOT NULL)"                               \
+  "   AND (SELECT COUNT(*) FROM sends s WHERE s.channel = o.channel"          \
+  "        AND s.address_key = o.address_key"                                 \
+  "        AND s.sent_at > o.created_at - INTERVAL 25 HOUR"                   \
+  "        AND s.sent_at <= o.created_at) = 1"                                \
   " FROM otps o WHERE o.id = ?")                                              \
                                                                               \
 /* node prefix, as a LIKE pattern */                                          \

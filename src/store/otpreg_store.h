@@ -257,10 +257,12 @@ otpreg_outcome_t otpreg_store_finish(const otpreg_db_conf_t *conf,
 
 
 /*
- * Whether the newest message of an OTP was given up: told from 5 seconds after
- * it was queued on, and while the code lives.
+ * Whether the message of an OTP was given up: told from 5 seconds after it was
+ * queued on, while the code lives, and of the first message to an address in a
+ * day only: the owner of an address is told once a day, and who asks must not
+ * see that from what becomes of it.
  *
- * failed [out] false when there is none, or it is still on its way
+ * failed [out] false when it was none, or is still on its way
  */
 otpreg_outcome_t otpreg_store_delivery(const otpreg_db_conf_t *conf,
     const uint8_t id[OTPREG_ID_LEN], bool *failed, char *error);

@@ -59,18 +59,18 @@ otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
 
     *retry_after = 0;
 
-    if (limits == NULL || limits->n == 0) {
-        return OTPREG_DB_OK;
-    }
-
     address[0] = otpreg_store_int(channel);
     address[1] = otpreg_store_text(address_key);
 
-    /* all that are about one address go one after the other from here */
+    /*
+     * All that are about one address go one after the other from here.  Each
+     * is written down, also without limits: the first one of a day is told
+     * what became of its message.
+     */
 
     rc = otpreg_db_exec(db, OTPREG_SQL_BUDGET_LOCK, address, NULL, NULL);
 
-    for (i = 0; rc == OTPREG_DB_OK && i < limits->n; i++) {
+    for (i = 0; rc == OTPREG_DB_OK && limits && i < limits->n; i++) {
 
         rc = otpreg_store_budget_used(db, address, limits->limit[i].period,
                                       &used, &wait);

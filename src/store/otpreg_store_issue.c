@@ -81,7 +81,10 @@ otpreg_store_issue(otpreg_db_t *db, const otpreg_store_issue_t *in,
 }
 
 
-/* whether the owner was told within a day: one at a time asks */
+/*
+ * Whether the owner was told within a day, or is about to be: one at a time
+ * asks.
+ */
 
 static otpreg_db_rc_t
 otpreg_store_noticed(otpreg_db_t *db, otpreg_channel_t channel,
