@@ -94,7 +94,7 @@ is rows(), '2 2 2', 'both are sign-ups';
 
 
 === TEST 2: attack 38: a filled honeypot: an answer, and nothing else
---- http_config eval: $::Http
+--- http_config eval: $::Http =~ s/otpreg_address_limit off;//r
 --- config eval: "$::Config$::Status"
 --- user_files eval: $::Page
 --- flow
@@ -124,6 +124,15 @@ ok sql("UPDATE users SET is_active = 1, email_verified_at = NOW(6),
 is http('POST', '/register', json => fields(homepage => 'x',
         username => 'u1'))->{json}{errors}[0]{code}, 'username_taken',
    'a taken name is told to robots, too';
+
+my $full = fields();
+sql("INSERT INTO sends (channel, address_key, sent_at)
+     VALUES (1, '$full->{email}', NOW(6))") for 1 .. 5;
+is http('POST', '/register', json => $full)->{json}{code}, 'address_limit',
+   'an address that is over its limit, which a sign-up asks';
+is http('POST', '/register', json => fields(homepage => 'x',
+        email => $full->{email}))->{status}, 201,
+   'attack 16: a robot, which spends nothing of it, is not told';
 --- error_log
 a robot signs up: the honeypot was filled in
 

@@ -66,12 +66,9 @@ X(OTPREG_SQL_BUDGET_LOCK,                                                     \
   "INSERT INTO budgets (channel, address_key, used_at)"                       \
   " VALUES (?, ?, NOW(6)) ON DUPLICATE KEY UPDATE used_at = NOW(6)")          \
                                                                               \
-/* period, channel, address_key, period: how many, and when one of them is    \
- * out of the period */                                                       \
+/* channel, address_key, period */                                            \
 X(OTPREG_SQL_BUDGET_USED,                                                     \
-  "SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(SECOND, NOW(6),"                   \
-  "                 MIN(sent_at) + INTERVAL ? SECOND), 0)"                    \
-  " FROM sends WHERE channel = ? AND address_key = ?"                         \
+  "SELECT COUNT(*) FROM sends WHERE channel = ? AND address_key = ?"          \
   "   AND sent_at > NOW(6) - INTERVAL ? SECOND")                              \
                                                                               \
 /* channel, address_key */                                                    \

@@ -118,13 +118,15 @@ typedef struct {
     otpreg_otp_t                otp;            /* id and all, by the caller */
     uint8_t                     message_id[OTPREG_ID_LEN];
     unsigned                    lifetime;       /* seconds */
-    bool                        dry;            /* answer, but write nothing */
+    bool                        dry;            /* answer, but write nothing
+                                                   and ask no limit */
 } otpreg_store_signup_t;
 
 
 typedef struct {
     bool                        send;           /* message is ours to send */
-    int64_t                     retry_after;    /* _LIMIT: seconds */
+    int64_t                     retry_after;    /* _LIMIT: seconds; of an
+                                                   address the period */
     otpreg_store_sms_scope_t    sms_scope;      /* _SMS_LIMIT: which one */
     otpreg_store_message_t      message;
 } otpreg_store_queued_t;

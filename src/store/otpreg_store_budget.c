@@ -12,8 +12,7 @@ static otpreg_db_rc_t otpreg_store_budget(otpreg_db_t *db,
     const otpreg_store_limits_t *limits, otpreg_channel_t channel,
     const char *address_key, int64_t *retry_after);
 static otpreg_db_rc_t otpreg_store_budget_used(otpreg_db_t *db,
-    const otpreg_db_param_t address[2], unsigned period, int64_t *used,
-    int64_t *wait);
+    const otpreg_db_param_t address[2], unsigned period, int64_t *used);
 
 
 otpreg_db_rc_t
@@ -52,7 +51,7 @@ static otpreg_db_rc_t
 otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
     otpreg_channel_t channel, const char *address_key, int64_t *retry_after)
 {
-    int64_t            used, wait;
+    int64_t            used;
     unsigned           i;
     otpreg_db_rc_t     rc;
     otpreg_db_param_t  address[2];
@@ -73,12 +72,14 @@ otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
     for (i = 0; rc == OTPREG_DB_OK && limits && i < limits->n; i++) {
 
         rc = otpreg_store_budget_used(db, address, limits->limit[i].period,
-                                      &used, &wait);
+                                      &used);
+
+        /* never the time that is left: it would tell when others asked */
 
         if (rc == OTPREG_DB_OK && used >= limits->limit[i].count
-            && wait >= *retry_after)
+            && (int64_t) limits->limit[i].period > *retry_after)
         {
-            *retry_after = (wait > 0) ? wait : 1;
+            *retry_after = limits->limit[i].period;
         }
     }
 
@@ -92,26 +93,23 @@ otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
 
 static otpreg_db_rc_t
 otpreg_store_budget_used(otpreg_db_t *db, const otpreg_db_param_t address[2],
-    unsigned period, int64_t *used, int64_t *wait)
+    unsigned period, int64_t *used)
 {
     otpreg_db_rc_t      rc;
-    otpreg_db_param_t   params[4];
-    otpreg_db_column_t  columns[2];
+    otpreg_db_param_t   params[3];
+    otpreg_db_column_t  column;
 
-    params[0] = otpreg_store_int(period);
-    params[1] = address[0];
-    params[2] = address[1];
-    params[3] = otpreg_store_int(period);
+    params[0] = address[0];
+    params[1] = address[1];
+    params[2] = otpreg_store_int(period);
 
-    columns[0] = otpreg_store_out_int();
-    columns[1] = otpreg_store_out_int();
+    column = otpreg_store_out_int();
 
-    rc = otpreg_db_query(db, OTPREG_SQL_BUDGET_USED, params, columns, 2);
+    rc = otpreg_db_query(db, OTPREG_SQL_BUDGET_USED, params, &column, 1);
 
     if (rc == OTPREG_DB_OK) {
         otpreg_db_finish(db);
-        *used = columns[0].num;
-        *wait = columns[1].num;
+        *used = column.num;
     }
 
     return rc;

@@ -128,11 +128,16 @@ otpreg_store_signup_write(otpreg_db_t *db, otpreg_store_signup_work_t *work)
         return OTPREG_DB_OK;
     }
 
-    rc = otpreg_store_admit(db, in->limits, in->sms_limits, in->outbox.site,
-                            &in->otp, key, work->out, &work->outcome);
+    if (!in->dry) {
 
-    if (rc != OTPREG_DB_OK || work->outcome != OTPREG_OK) {
-        return rc;
+        /* what is not sent is not refused: that would be asking for nothing */
+
+        rc = otpreg_store_admit(db, in->limits, in->sms_limits, in->outbox.site,
+                                &in->otp, key, work->out, &work->outcome);
+
+        if (rc != OTPREG_DB_OK || work->outcome != OTPREG_OK) {
+            return rc;
+        }
     }
 
     memset(&issue, 0, sizeof(otpreg_store_issue_t));
