@@ -8,7 +8,8 @@
 # "#control ..." and reads our answer from its standard input.
 #
 # STORE_TEST is the binary, by default build/unit/store_test, which is made
-# when needed; STORE_TEST_ONLY=name runs the groups whose name contains it.
+# when needed; STORE_TEST_ONLY=name runs the groups whose name contains it;
+# STORE_TEST_SILENT is for how many seconds it may say nothing (300).
 
 use strict;
 use warnings;
@@ -89,7 +90,7 @@ sub answer {
 # one group, until the headline of the next
 
 sub group {
-    while (defined($line = <$out>)) {
+    while (defined($line = next_line())) {
         last if $line =~ /^# group: /;
 
         if ($line =~ /^(not )?ok \d+ - (.*)/) {
@@ -110,10 +111,27 @@ sub group {
 }
 
 
+# a store_test that hangs is killed, and by that the run fails
+
+sub next_line {
+    my $silent = $ENV{STORE_TEST_SILENT} // 300;
+
+    local $SIG{ALRM} = sub {
+        diag("store_test has said nothing for $silent s: killed");
+        kill 'KILL', $pid;
+    };
+
+    alarm $silent;
+    my $next = <$out>;
+    alarm 0;
+    return $next;
+}
+
+
 $SIG{PIPE} = 'IGNORE';
 
 $pid = open2($out, $in, $binary, $ENV{STORE_TEST_ONLY} // ());
-$line = <$out>;
+$line = next_line();
 
 while (defined $line && $line =~ /^# group: (.*)/) {
     subtest($1, \&group);
