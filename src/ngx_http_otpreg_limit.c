@@ -53,6 +53,8 @@ static void ngx_http_otpreg_limit_met(ngx_http_otpreg_limit_zone_t *zone,
     time_t period);
 static void ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
     ngx_http_otpreg_limit_try_t *try);
+static void ngx_http_otpreg_limit_uncount(ngx_http_otpreg_limit_hold_t *hold,
+    ngx_uint_t n);
 
 
 otpreg_outcome_t
@@ -353,11 +355,30 @@ ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
 void
 ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold)
 {
+    ngx_http_otpreg_limit_uncount(hold, hold->n);
+}
+
+
+void
+ngx_http_otpreg_limit_give_back_global(ngx_http_otpreg_limit_hold_t *hold)
+{
+    /* it is the first, if there is one */
+
+    ngx_http_otpreg_limit_uncount(hold, hold->n != 0
+                      && hold->keys[0].family == NGX_HTTP_OTPREG_LIMIT_GLOBAL);
+}
+
+
+/* the first n of what is held; the others are kept as they are */
+
+static void
+ngx_http_otpreg_limit_uncount(ngx_http_otpreg_limit_hold_t *hold, ngx_uint_t n)
+{
     ngx_uint_t                      i;
     ngx_http_otpreg_limit_zone_t   *zone;
     ngx_http_otpreg_limit_entry_t  *entry;
 
-    if (hold->n == 0) {
+    if (n == 0) {
         return;
     }
 
@@ -365,7 +386,7 @@ ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold)
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
-    for (i = 0; i < hold->n; i++) {
+    for (i = 0; i < n; i++) {
         entry = ngx_http_otpreg_limit_zone_find(zone, &hold->keys[i]);
 
         /* not in a period that began since */

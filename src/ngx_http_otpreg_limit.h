@@ -90,6 +90,14 @@ otpreg_outcome_t ngx_http_otpreg_limit(ngx_http_request_t *r,
  */
 void ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold);
 
+/*
+ * It hurts nobody but who did it, as a try on a code that was dead before: the
+ * counter of all clients together is as if it had not been, and the others
+ * keep it.  Also when nothing is held.
+ */
+void ngx_http_otpreg_limit_give_back_global(
+    ngx_http_otpreg_limit_hold_t *hold);
+
 
 /*
  * Who a client is: the family and the block of its key.  An IPv4 address is the

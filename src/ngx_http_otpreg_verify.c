@@ -61,6 +61,7 @@ static otpreg_outcome_t ngx_http_otpreg_verify_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, bool *match);
 static void ngx_http_otpreg_verify_store(void *data);
 static void ngx_http_otpreg_verify_settle(void *data);
+static void ngx_http_otpreg_verify_count(ngx_http_otpreg_attempt_t *a);
 static void ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data);
 static otpreg_outcome_t ngx_http_otpreg_verify_next(
     ngx_http_otpreg_ctx_t *ctx, const ngx_http_otpreg_again_t *next);
@@ -197,21 +198,27 @@ ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data)
 static void
 ngx_http_otpreg_verify_form(ngx_http_request_t *r)
 {
-    bool                    match;
-    otpreg_outcome_t        outcome;
-    ngx_http_otpreg_ctx_t  *ctx;
+    bool                          match;
+    otpreg_outcome_t              outcome;
+    ngx_http_otpreg_ctx_t        *ctx;
+    ngx_http_otpreg_limit_hold_t  hold;
 
     match = false;
+    hold.n = 0;
     ctx = ngx_http_otpreg_get_ctx(r);
 
     /* without a sign-up it costs nothing, and gets no counter */
 
     outcome = ctx->has_ticket
-              ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, NULL)
+              ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, &hold)
               : OTPREG_OK;
 
     if (outcome == OTPREG_OK) {
         outcome = ngx_http_otpreg_verify_parse(r, ctx, &match);
+
+        if (outcome != OTPREG_OK) {
+            ngx_http_otpreg_limit_give_back_global(&hold);
+        }
     }
 
     ngx_http_otpreg_wipe_form(r);
@@ -420,13 +427,29 @@ ngx_http_otpreg_verify_settle(void *data)
         break;
     }
 
-    /* a robot's code that was never there is expired, too */
+    ngx_http_otpreg_verify_count(a);
+}
 
-    if (a->outcome != OTPREG_CODE_WRONG && a->outcome != OTPREG_CODE_SPENT
-        && a->outcome != OTPREG_CODE_EXPIRED)
-    {
-        ngx_http_otpreg_limit_give_back(&a->hold);
+
+/*
+ * Who tries codes that are dead can hit nothing, and is stopped by his own
+ * limit: he must not use up that of all.  A robot's code that was never there
+ * is expired, too.
+ */
+
+static void
+ngx_http_otpreg_verify_count(ngx_http_otpreg_attempt_t *a)
+{
+    if (a->out.guessed) {
+        return;
     }
+
+    if (a->outcome == OTPREG_CODE_SPENT || a->outcome == OTPREG_CODE_EXPIRED) {
+        ngx_http_otpreg_limit_give_back_global(&a->hold);
+        return;
+    }
+
+    ngx_http_otpreg_limit_give_back(&a->hold);
 }
 
 

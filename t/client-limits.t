@@ -200,7 +200,7 @@ subtest 'attack 24: wrong codes, at once, over a reload: exactly five' => sub {
 
 subtest 'attack 6: one code over many flows' => sub {
     limits('otpreg_client_limit register=off verify=off wrong=3/h;'
-           . 'otpreg_global_limit wrong=11/2h;');
+           . 'otpreg_global_limit wrong=8/2h;');
     my @flows = map { signup(client(100 + $_)) } 1 .. 11;
     my $last = form();
     push @flows, signup(client(112), $last);
@@ -218,7 +218,8 @@ subtest 'attack 6: one code over many flows' => sub {
         . "'$last->{username}')");
     is_deeply codes($nginx->http_many(
                   [map { verify(client(4), $flows[11], '000000') } 1 .. 5])),
-              { code_expired => 3, client_limit => 2 }, 'expired ones count';
+              { code_expired => 3, client_limit => 2 },
+              'expired ones count for the client';
 
     # the limit is one of wrong codes: who has the right one is not held up
 
@@ -232,7 +233,7 @@ subtest 'attack 6: one code over many flows' => sub {
               'was given back: there are three guesses yet';
 
     my $limited = 'otpreg_limited_total{limit="global",kind="wrong"}';
-    is counter($limited), 0, 'nine of eleven in sum';
+    is counter($limited), 0, 'six of eight in sum';
 
     my @many = map { $nginx->http(@{ verify(client(3), $flows[$_], '000000') })
                } 7 .. 10;
@@ -248,7 +249,7 @@ subtest 'attack 6: one code over many flows' => sub {
               [('code_wrong', 'client_limit') x 3],
               'a new client has one guess: nobody is locked out';
     cmp_ok counter($limited), '>=', 7, 'the alarm is there';
-    is log_count(qr{all clients together reached the limit wrong=11/7200s}), 1,
+    is log_count(qr{all clients together reached the limit wrong=8/7200s}), 1,
        'and in the log, once';
 
     $code = code_for("$owners[1][0]{username}\@example.com");
@@ -257,6 +258,71 @@ subtest 'attack 6: one code over many flows' => sub {
     $code = code_for("$owners[2][0]{username}\@example.com");
     is $nginx->http(@{ verify(client(20), $owners[2][1], $code) })->{status},
        200, 'and again: it was not a wrong one';
+};
+
+
+subtest 'attack 42: dead codes are no guesses, but for who tries them' => sub {
+    limits('otpreg_client_limit register=off verify=off wrong=3/h;'
+           . 'otpreg_global_limit wrong=10/3h;');
+    my $limited = 'otpreg_limited_total{limit="global",kind="wrong"}';
+    my $before = counter($limited);
+    my $late = form();
+    my ($spent, $live, $expired) = map { signup(client(1), $_) }
+                                       form(), form(), $late;
+    sql('UPDATE otps SET expires_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR
+         WHERE user_id = (SELECT id FROM users WHERE username = '
+        . "'$late->{username}')");
+
+    my @five = map { $nginx->http(@{ verify(client($_), $spent, '000000') }) }
+               1 .. 5;
+    is_deeply [map { $_->{json}{code} } @five],
+              [('code_wrong') x 4, 'code_spent'], 'five of ten guesses';
+
+    for (["2001:db8:42", code_spent => $spent],
+         ["2001:db8:43", code_expired => $expired])
+    {
+        my ($network, $code, $flow) = @$_;
+        is_deeply codes(map { $nginx->http_many(
+                      [(verify("$network:${_}00::1", $flow, '000000')) x 4])
+                  } 1 .. 12), { $code => 36, client_limit => 12 },
+                  "$code: three to each, thirty-six in sum";
+    }
+
+    is counter($limited), $before, 'all of it is not counted for all';
+    is_deeply codes(map { $nginx->http(@{ verify(client(11), $live,
+                                                 '000000') }) } 1 .. 4),
+              { code_wrong => 3, client_limit => 1 },
+              'so others have what is theirs, not one guess each';
+    is counter($limited), $before, 'eight of ten';
+
+    is_deeply [map { my $c = $_;
+                     map { $nginx->http(@{ verify(client($c), $live,
+                                                  '000000') })->{json}{code}
+                     } 1 .. 2 } 12, 13],
+              ['code_wrong', 'code_spent', 'code_spent', 'client_limit'],
+              'two real ones more: ten, then one is left to each';
+    is_deeply codes(map { $nginx->http(@{ verify(client(14), $expired,
+                                                 '000000') }) } 1 .. 3),
+              { code_expired => 1, client_limit => 2 },
+              'which may be tried on a dead one';
+    cmp_ok counter($limited), '>', $before, 'and the alarm is there';
+};
+
+
+subtest 'attack 42: forms without a code reach no global limit' => sub {
+    limits('otpreg_client_limit register=off verify=20/h;'
+           . 'otpreg_global_limit verify=10/2h;');
+    my $flow = signup(client(1));
+    my $try = sub { my ($c, $code) = @_;
+                    my $res = $nginx->http(@{ verify(client($c), $flow,
+                                                     $code) })->{json};
+                    $res->{errors} ? $res->{errors}[0]{code} : $res->{code} };
+    my %n;
+    $n{$try->(1 + $_ % 2, $_ % 3 ? '' : 'x')}++ for 1 .. 50;
+    is_deeply \%n, { required => 27, code_format => 13, client_limit => 10 },
+              'forty, twenty from each client, and no more';
+    is_deeply [map { $try->(3, $_) } '000000', '000000'],
+              ['code_wrong', 'code_wrong'], 'another one has more than one';
 };
 
 

@@ -158,6 +158,7 @@ typedef struct {
     unsigned            left;       /* attempts, after OTPREG_CODE_WRONG */
     bool                next;       /* after OTPREG_OK: this address is proved,
                                        but the user's other one is not yet */
+    bool                guessed;    /* a wrong code was tried on a live OTP */
 } otpreg_store_verified_t;
 
 

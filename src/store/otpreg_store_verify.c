@@ -294,6 +294,7 @@ otpreg_store_verify_wrong(otpreg_store_verify_work_t *work, unsigned attempts)
 
     max = work->in->attempts_max;
 
+    work->out->guessed = true;
     work->out->left = (attempts < max) ? max - attempts : 0;
     work->outcome = work->out->left ? OTPREG_CODE_WRONG : OTPREG_CODE_SPENT;
 }
