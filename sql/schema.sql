@@ -192,6 +192,17 @@ SET @sql = IF((SELECT COUNT(*) FROM information_schema.statistics
 PREPARE migration FROM @sql;
 EXECUTE migration;
 
+-- sends.client, sends.network: who asked for a message, hashed by a key that
+-- is not in the database, and for each address in another way; NULL where that
+-- was not written down.
+
+SET @sql = IF((SELECT COUNT(*) FROM information_schema.columns
+               WHERE table_schema = DATABASE() AND table_name = 'sends'
+               AND column_name = 'client') > 0, 'DO 0',
+    'ALTER TABLE sends ADD client BINARY(16) NULL, ADD network BINARY(16) NULL');
+PREPARE migration FROM @sql;
+EXECUTE migration;
+
 DEALLOCATE PREPARE migration;
 
 INSERT INTO otpreg_schema (version, applied_at)

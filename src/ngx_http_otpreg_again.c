@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_again.h"
+#include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_sms_limit.h"
@@ -45,8 +46,7 @@ ngx_http_otpreg_again_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     again->in.purpose = OTPREG_PURPOSE_SIGNUP;
     again->in.attempts_max = olcf->code_attempts;
     again->in.changes_max = NGX_HTTP_OTPREG_CHANGES_MAX;
-    again->in.limits = olcf->limits;
-    again->in.sms_limits = &olcf->sms_limits;
+    ngx_http_otpreg_budgets(r, &again->in.budgets);
     again->in.delay = olcf->resend_delay;
     again->in.lifetime = olcf->code_lifetime;
     again->in.digits = olcf->code_length;

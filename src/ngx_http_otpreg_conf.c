@@ -219,56 +219,6 @@ ngx_http_otpreg_set_couriers(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* "5/h 10/d", or "off" */
-
-char *
-ngx_http_otpreg_set_address_limit(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_otpreg_loc_conf_t *olcf = conf;
-
-    time_t                  period;
-    ngx_int_t               count;
-    ngx_str_t              *value;
-    ngx_uint_t              i;
-    otpreg_store_limits_t  *limits;
-
-    if (olcf->limits != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
-
-    limits = ngx_pcalloc(cf->pool, sizeof(otpreg_store_limits_t));
-    if (limits == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    olcf->limits = limits;
-    value = cf->args->elts;
-
-    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
-        return NGX_CONF_OK;
-    }
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (limits->n == OTPREG_LIMITS_MAX
-            || ngx_http_otpreg_limit_parse(&value[i], 1000,
-                                           OTPREG_LIMIT_PERIOD_MAX,
-                                           &count, &period)
-               != NGX_OK)
-        {
-            return ngx_http_otpreg_invalid(cf, &value[i]);
-        }
-
-        limits->limit[limits->n].count = count;
-        limits->limit[limits->n].period = period;
-        limits->n++;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
 ngx_int_t
 ngx_http_otpreg_read_file(ngx_conf_t *cf, ngx_str_t *name, off_t max,
     ngx_str_t *text)
@@ -407,6 +357,21 @@ ngx_http_otpreg_option(const ngx_str_t *arg, const char *name,
     value->len = arg->len - len - 1;
 
     return 1;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_percent(const ngx_str_t *value)
+{
+    ngx_int_t  n;
+
+    if (value->len == 0 || value->data[value->len - 1] != '%') {
+        return NGX_ERROR;
+    }
+
+    n = ngx_atoi(value->data, value->len - 1);
+
+    return (n < 1 || n > 100) ? NGX_ERROR : n;
 }
 
 

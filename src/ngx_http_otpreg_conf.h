@@ -64,8 +64,6 @@ char *ngx_http_otpreg_set_couriers(ngx_conf_t *cf, ngx_command_t *cmd,
 
 char *ngx_http_otpreg_set_courier_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_otpreg_set_address_limit(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 char *ngx_http_otpreg_set_password_length(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_otpreg_set_password_hash(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -103,6 +101,9 @@ ngx_int_t ngx_http_otpreg_read_file(ngx_conf_t *cf, ngx_str_t *name,
 /* Whether arg is "name=..."; then value is what follows. */
 ngx_uint_t ngx_http_otpreg_option(const ngx_str_t *arg, const char *name,
     ngx_str_t *value);
+
+/* "40%" is 40; NGX_ERROR: it is not of 1% to 100%. */
+ngx_int_t ngx_http_otpreg_percent(const ngx_str_t *value);
 
 /* Log a parameter with a wrong value, or the name of one that is unknown. */
 char *ngx_http_otpreg_invalid(ngx_conf_t *cf, const ngx_str_t *arg);

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
@@ -26,13 +27,6 @@ static void ngx_http_otpreg_inherit_handler(ngx_conf_t *cf,
 static char *ngx_http_otpreg_merge_value(ngx_conf_t *cf,
     ngx_http_complex_value_t **conf, ngx_http_complex_value_t *prev,
     const char *value);
-
-
-/* with 5 attempts a code: 50 guesses a day at one address */
-
-static otpreg_store_limits_t  ngx_http_otpreg_address_limit = {
-    2, { { 5, 3600 }, { 10, 86400 } }
-};
 
 
 void *
@@ -211,8 +205,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_sec_value(conf->code_lifetime, prev->code_lifetime, 600);
     ngx_conf_merge_uint_value(conf->code_attempts, prev->code_attempts, 5);
     ngx_conf_merge_sec_value(conf->resend_delay, prev->resend_delay, 60);
-    ngx_conf_merge_ptr_value(conf->limits, prev->limits,
-                             &ngx_http_otpreg_address_limit);
+    ngx_http_otpreg_merge_address_limit(conf, prev);
     ngx_http_otpreg_limit_merge(conf, prev);
     ngx_http_otpreg_merge_sms_limits(conf, prev);
     ngx_conf_merge_uint_value(conf->password_min, prev->password_min, 15);

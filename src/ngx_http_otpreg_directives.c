@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"

@@ -15,6 +15,7 @@
 
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_breach.h"
+#include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_challenge.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
@@ -381,9 +382,8 @@ ngx_http_otpreg_register_signup(ngx_http_request_t *r)
     s->memory = olcf->hash_memory;
     s->operations = olcf->hash_operations;
     s->in.lifetime = olcf->code_lifetime;
-    s->in.limits = olcf->limits;
-    s->in.sms_limits = &olcf->sms_limits;
 
+    ngx_http_otpreg_budgets(r, &s->in.budgets);
     otpreg_id_make(ngx_http_otpreg_now_ms(), s->in.otp.id);
 
     return s;

@@ -9,8 +9,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_conf.h"
-#include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_sms_limit.h"
 
@@ -41,18 +41,14 @@ typedef struct {
 } ngx_http_otpreg_sms_refusals_t;
 
 
-static char *ngx_http_otpreg_sms_parse(ngx_conf_t *cf, ngx_uint_t first,
-    time_t period_min, const otpreg_store_limits_t **parsed);
-
-
 /* about as much as a busy small site needs, and the most that a bill grows */
 
 static otpreg_store_limits_t  ngx_http_otpreg_sms_total = {
-    2, { { 200, 3600 }, { 1000, 86400 } }
+    0, 2, { { 200, 3600 }, { 1000, 86400 } }
 };
 
 static otpreg_store_limits_t  ngx_http_otpreg_sms_prefix = {
-    2, { { 20, 3600 }, { 50, 86400 } }
+    0, 2, { { 20, 3600 }, { 50, 86400 } }
 };
 
 
@@ -99,55 +95,10 @@ ngx_http_otpreg_set_sms_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     /* it is counted by minutes */
 
-    return ngx_http_otpreg_sms_parse(cf, 1, 60, &olcf->sms_limits.total);
-}
+    olcf->sms_limits.total = ngx_http_otpreg_budget_parse(cf, 1,
+                                            NGX_HTTP_OTPREG_SMS_COUNT_MAX, 60);
 
-
-/* "20/h 50/d", or "off", from the argument number "first" to the last */
-
-static char *
-ngx_http_otpreg_sms_parse(ngx_conf_t *cf, ngx_uint_t first, time_t period_min,
-    const otpreg_store_limits_t **parsed)
-{
-    time_t                  period;
-    ngx_int_t               count;
-    ngx_str_t              *value;
-    ngx_uint_t              i;
-    otpreg_store_limits_t  *limits;
-
-    limits = ngx_pcalloc(cf->pool, sizeof(otpreg_store_limits_t));
-    if (limits == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *parsed = limits;
-    value = cf->args->elts;
-
-    if (cf->args->nelts == first + 1
-        && ngx_strcmp(value[first].data, "off") == 0)
-    {
-        return NGX_CONF_OK;
-    }
-
-    for (i = first; i < cf->args->nelts; i++) {
-
-        if (limits->n == OTPREG_LIMITS_MAX
-            || ngx_http_otpreg_limit_parse(&value[i],
-                                           NGX_HTTP_OTPREG_SMS_COUNT_MAX,
-                                           OTPREG_LIMIT_PERIOD_MAX,
-                                           &count, &period)
-               != NGX_OK
-            || period < period_min)
-        {
-            return ngx_http_otpreg_invalid(cf, &value[i]);
-        }
-
-        limits->limit[limits->n].count = count;
-        limits->limit[limits->n].period = period;
-        limits->n++;
-    }
-
-    return NGX_CONF_OK;
+    return olcf->sms_limits.total ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -187,7 +138,10 @@ ngx_http_otpreg_set_sms_prefix_limit(ngx_conf_t *cf, ngx_command_t *cmd,
 
     olcf->sms_limits.digits = digits;
 
-    return ngx_http_otpreg_sms_parse(cf, first, 1, &olcf->sms_limits.prefix);
+    olcf->sms_limits.prefix = ngx_http_otpreg_budget_parse(cf, first,
+                                             NGX_HTTP_OTPREG_SMS_COUNT_MAX, 1);
+
+    return olcf->sms_limits.prefix ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -213,10 +167,9 @@ ngx_http_otpreg_set_sms_verified_share(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_OK;
     }
 
-    share = (value[1].len > 1 && value[1].data[value[1].len - 1] == '%')
-            ? ngx_atoi(value[1].data, value[1].len - 1) : NGX_ERROR;
+    share = ngx_http_otpreg_percent(&value[1]);
 
-    if (share < 1 || share > 100) {
+    if (share == NGX_ERROR) {
         return ngx_http_otpreg_invalid(cf, &value[1]);
     }
 

@@ -13,7 +13,8 @@ use OtpReg;
 use Test::Nginx::Socket 'no_plan';
 
 (my $http = OtpReg::default_http_config()) =~ s/otpreg_address_limit off;//;
-our $Http = "$http\notpreg_password_hash memory=7m operations=5;\nssi on;\n";
+our $Http = "$http\notpreg_password_hash memory=7m operations=5;\nssi on;\n"
+            . "set_real_ip_from 127.0.0.1;\nreal_ip_header X-Real-IP;\n";
 our $Config = OtpReg::default_config();
 our $Password = 'correct horse battery staple';
 
@@ -25,7 +26,26 @@ sub form {
              confirm_password => $Password };
 }
 
-sub register { http('POST', '/register', json => form($_[0])) }
+# everybody who asks is another client, but where one is named
+
+sub from {
+    my ($ip) = @_;
+    state $n = 0;
+    $n++;
+    $ip //= sprintf '198.18.%d.%d', $n / 250, 1 + $n % 250;
+    return headers => { 'X-Real-IP' => $ip };
+}
+
+sub register {
+    my ($to, $ip) = @_;
+    return http('POST', '/register', json => form($to), from($ip));
+}
+
+sub resend {
+    my ($res, $ip) = @_;
+    return http('POST', '/resend-otp', cookie => $res->{cookie}, json => {},
+                from($ip));
+}
 
 sub sends {
     return sql("SELECT COUNT(*) FROM sends WHERE address_key = '$_[0]'");
@@ -95,7 +115,7 @@ thread_pool otpreg_mail threads=2;
 for my $to (map { "$_\@example.com" } qw(one two three four fifty)) {
     my %n;
     $n{$_->{status}}++ for http_many([map {
-        ['POST', '/register', timeout => 60, json => form($to)]
+        ['POST', '/register', timeout => 60, json => form($to), from()]
     } 1 .. 50]);
     is_deeply \%n, { 201 => 5, 429 => 45 }, "$to: five";
     is sends($to), 5, 'five are counted';
@@ -108,9 +128,8 @@ for my $to (map { "$_\@example.com" } qw(one two three four fifty)) {
 --- flow
 my $to = 'again@example.com';
 my $res = register($to);
-is http('POST', '/resend-otp', cookie => $res->{cookie},
-        json => {})->{status}, 200, "resend $_" for 2 .. 5;
-my $again = http('POST', '/resend-otp', cookie => $res->{cookie}, json => {});
+is resend($res)->{status}, 200, "resend $_" for 2 .. 5;
+my $again = resend($res);
 is $again->{status}, 429, 'the sixth message';
 is $again->{json}{code}, 'address_limit', 'is over the limit';
 is register($to)->{status}, 429, 'a sign-up, too';
@@ -164,8 +183,7 @@ is register('fifty@example.com')->{status}, 201, 'no limit';
 
 
 === TEST 8: attack 22: a thousand client addresses and one mailbox
---- http_config eval
-"$::Http set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;"
+--- http_config eval: $::Http
 --- config eval: $::Config
 --- flow
 my $to = 'victim@example.com';
@@ -203,14 +221,14 @@ is sql("SELECT COUNT(*) FROM users WHERE email_owner = '$to'"), 1,
 my $to = 'guessed@example.com';
 my (@cookies, %n);
 for my $res (http_many([map { ['POST', '/register', timeout => 60,
-                               json => form($to)] } 1 .. 12]))
+                               json => form($to), from()] } 1 .. 12]))
 {
     $n{$res->{status}}++;
     push @cookies, $res->{cookie} if $res->{cookie};
 }
 is_deeply \%n, { 201 => 5, 429 => 7 }, 'five flows of twelve';
-is http('POST', '/resend-otp', cookie => $_, json => {})->{status}, 429,
-   'none has a second code' for @cookies;
+is resend({ cookie => $_ })->{status}, 429, 'none has a second code'
+    for @cookies;
 
 my $guess = 0;
 my @res = http_many([map { my $cookie = $_; map {
@@ -248,3 +266,145 @@ otpreg_address_limit 5/3d;
 --- must_die
 --- error_log
 invalid parameter "5/3d" in
+
+
+=== TEST 13: attack 43: one client gets two of five, and the owner a code and another
+--- http_config eval: "$::Http otpreg_resend_delay 0;"
+--- config eval: $::Config
+--- flow
+my $to = 'besieged@example.com';
+my ($eve, $owner) = ('203.0.113.7', '198.51.100.9');
+
+my $first = register($to, $eve);
+is $first->{status}, 201, 'somebody else signs up with the address';
+is resend($first, $eve)->{status}, 200, 'and has a code sent again';
+my $more = resend($first, $eve);
+is $more->{status}, 429, 'but no third message';
+is $more->{json}{code}, 'address_limit', 'by the limit of the address';
+is $more->{headers}{'retry-after'}, 3600, 'for an hour';
+is register($to, $eve)->{status}, 429, 'nor by another sign-up';
+is sends($to), 2, 'two were counted';
+
+my $own = register($to, $owner);
+is $own->{status}, 201, 'the owner signs up';
+is resend($own, $owner)->{status}, 200, 'and has a code sent again';
+is resend($own, $owner)->{status}, 429, 'and no third one';
+is register($to, $eve)->{status}, 429, 'the other one has had his share';
+is register($to, '::ffff:198.51.100.9')->{status}, 429, 'mapped it is the same';
+is register($to, '192.0.2.1')->{status}, 201, 'a third client gets the fifth';
+is register($to, '192.0.2.2')->{status}, 429, 'nobody gets a sixth';
+is sends($to), 5, 'five were counted';
+
+is http('POST', '/verify-otp', cookie => $own->{cookie},
+        json => { otp => code_for($to, 10, 4) })->{status} =~ /^(200|422)$/, 1,
+   'what was sent is heard';
+
+
+=== TEST 14: attack 43: exactly two of fifty at once, and two of another client's
+--- main_config
+thread_pool otpreg_hash threads=8;
+thread_pool otpreg_database threads=16;
+thread_pool otpreg_mail threads=2;
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- flow
+for my $to (map { "$_\@race.example.com" } 1 .. 4) {
+    for my $ip ('203.0.113.7', '198.51.100.9') {
+        my %n;
+        $n{$_->{status}}++ for http_many([map {
+            ['POST', '/register', timeout => 60, json => form($to), from($ip)]
+        } 1 .. 30]);
+        is_deeply \%n, { 201 => 2, 429 => 28 }, "$to: two for $ip";
+    }
+    is sends($to), 4, 'four are counted';
+}
+
+
+=== TEST 15: attack 43: the networks of one IPv6 customer leave two of five, too
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- flow
+my $to = 'six@example.com';
+is_deeply [map { register($to, $_)->{status} }
+           '2001:db8:1:1::1', '2001:db8:1:1::2', '2001:db8:1:1:ffff::3',
+           '2001:db8:1:2::1', '2001:db8:1:ff00::1'],
+          [201, 201, 429, 201, 429],
+          'two for a /64, three for the /48 around it';
+is_deeply [map { register($to, $_)->{status} }
+           '2001:db8:2::1', '2001:db8:3::1', '2001:db8:4::1'],
+          [201, 201, 429], 'and two for others';
+
+
+=== TEST 16: attack 43: with an owner or without, the answers are the same
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- flow
+my $to = 'owned@example.com';
+my $res = register($to);
+is http('POST', '/verify-otp', cookie => $res->{cookie},
+        json => { otp => code_for($to) })->{status}, 200, 'an owner';
+register('unowned@example.com');
+
+my %told;
+for my $address ($to, 'unowned@example.com') {
+    for my $ip (('203.0.113.7') x 3, ('198.51.100.9') x 3, '192.0.2.1') {
+        my $res = register($address, $ip);
+        push @{ $told{$address} },
+             join ' ', map { $_ // '' } $res->{status}, $res->{json}{code},
+                                        $res->{headers}{'retry-after'};
+    }
+}
+is_deeply $told{$to}, $told{'unowned@example.com'}, 'attack 16: word for word';
+is_deeply [map { /^(\d+)/ } @{ $told{$to} }],
+          [201, 201, 429, 201, 201, 429, 429], 'as the shares are';
+
+
+=== TEST 17: attack 43: what is kept of a client is no address, and another one for each
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- flow
+my @to = map { "kept$_\@example.com" } 1, 2;
+is register($_, '203.0.113.7')->{status}, 201, $_ for @to, $to[0];
+is sql("SELECT COUNT(DISTINCT client) FROM sends WHERE address_key = '$to[0]'
+        AND LENGTH(client) = 16 AND client = network"), 1,
+   'one client of one address, and all of its network';
+is sql("SELECT COUNT(DISTINCT client) FROM sends
+        WHERE address_key IN ('$to[0]', '$to[1]')"), 2,
+   'of two addresses nobody sees that it was one';
+
+
+=== TEST 18: shares: of a larger limit, none, and not less than two
+--- http_config eval: "$::Http otpreg_address_limit client=50% 8/h;"
+--- config eval
+"$::Config location = /off { otpreg_register /pages/register.html;
+ otpreg_address_limit client=off 3/h; }
+ location = /few { otpreg_register /pages/register.html;
+ otpreg_address_limit client=1% 3/h; }"
+--- flow
+my $sent = sub {
+    my ($uri, $to) = @_;
+    return scalar grep { $_->{status} == 201 } map {
+        http('POST', $uri, json => form($to), from('203.0.113.7'))
+    } 1 .. 9;
+};
+is $sent->('/register', 'half@example.com'), 4, 'half of eight';
+is $sent->('/off', 'all@example.com'), 3, 'all of three';
+is $sent->('/few', 'few@example.com'), 2, 'two, however little it is';
+
+
+=== TEST 19: a share that makes no sense
+--- http_config
+otpreg_address_limit client=101% 5/h;
+--- config
+--- must_die
+--- error_log
+invalid parameter "client=101%" in
+
+
+=== TEST 20: a share of nothing
+--- http_config
+otpreg_address_limit client=40%;
+--- config
+--- must_die
+--- error_log
+invalid parameter "client=40%" in

@@ -66,14 +66,18 @@ X(OTPREG_SQL_BUDGET_LOCK,                                                     \
   "INSERT INTO budgets (channel, address_key, used_at)"                       \
   " VALUES (?, ?, NOW(6)) ON DUPLICATE KEY UPDATE used_at = NOW(6)")          \
                                                                               \
-/* channel, address_key, period */                                            \
+/* client, network, channel, address_key, period: how many, how many of them  \
+ * for this client, and for its network */                                    \
 X(OTPREG_SQL_BUDGET_USED,                                                     \
-  "SELECT COUNT(*) FROM sends WHERE channel = ? AND address_key = ?"          \
+  "SELECT COUNT(*), COALESCE(SUM(client = ?), 0),"                            \
+  "       COALESCE(SUM(network = ?), 0)"                                      \
+  " FROM sends WHERE channel = ? AND address_key = ?"                         \
   "   AND sent_at > NOW(6) - INTERVAL ? SECOND")                              \
                                                                               \
-/* channel, address_key */                                                    \
+/* client, network, channel, address_key */                                   \
 X(OTPREG_SQL_BUDGET_USE,                                                      \
-  "INSERT INTO sends (channel, address_key, sent_at) VALUES (?, ?, NOW(6))")  \
+  "INSERT INTO sends (client, network, channel, address_key, sent_at)"        \
+  " VALUES (?, ?, ?, ?, NOW(6))")                                             \
                                                                               \
 /* span, site, span: of whole minutes, of which the oldest may lie partly     \
  * before the period */                                                       \

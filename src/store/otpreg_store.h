@@ -9,6 +9,7 @@
 #define _OTPREG_STORE_H_INCLUDED_
 
 
+#include "otpreg_client.h"
 #include "otpreg_db.h"
 #include "otpreg_identity.h"
 #include "otpreg_language.h"
@@ -72,6 +73,7 @@ typedef struct {
 /* how much may be sent to one address; each of them holds */
 
 typedef struct {
+    unsigned            share;          /* of one client, percent; 0: all */
     unsigned            n;              /* of the list; 0: no limits */
     struct {
         unsigned        count;
@@ -92,6 +94,20 @@ typedef struct {
 } otpreg_store_sms_limits_t;
 
 
+/*
+ * What a message has to be within, and who asks for it.  With a share one
+ * client gets that part of each count of an address, two at least; and all
+ * clients of its network leave another such part for others.
+ */
+
+typedef struct {
+    const otpreg_store_limits_t *address;       /* NULL: no limits */
+    const otpreg_store_sms_limits_t *sms;       /* the same */
+    uint8_t             client[OTPREG_CLIENT_LEN];  /* otpreg_client_id() */
+    uint8_t             network[OTPREG_CLIENT_LEN]; /* the widest around it */
+} otpreg_store_budgets_t;
+
+
 /* what refused an SMS */
 
 typedef enum {
@@ -108,8 +124,7 @@ typedef enum {
 
 typedef struct {
     otpreg_store_outbox_t       outbox;
-    const otpreg_store_limits_t *limits;
-    const otpreg_store_sms_limits_t *sms_limits;
+    otpreg_store_budgets_t      budgets;
     otpreg_username_t           username;
     otpreg_email_t              email;          /* each may be empty */
     otpreg_phone_t              phone;
@@ -187,8 +202,7 @@ typedef struct {
 
 typedef struct {
     otpreg_store_outbox_t       outbox;
-    const otpreg_store_limits_t *limits;
-    const otpreg_store_sms_limits_t *sms_limits;
+    otpreg_store_budgets_t      budgets;
     uint8_t                     id[OTPREG_ID_LEN];      /* of the OTP */
     uint8_t                     new_id[OTPREG_ID_LEN];  /* of its successor */
     uint8_t                     message_id[OTPREG_ID_LEN];

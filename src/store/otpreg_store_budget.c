@@ -8,25 +8,59 @@
 #include "otpreg_store_run.h"
 
 
-static otpreg_db_rc_t otpreg_store_budget(otpreg_db_t *db,
-    const otpreg_store_limits_t *limits, otpreg_channel_t channel,
-    const char *address_key, int64_t *retry_after);
-static otpreg_db_rc_t otpreg_store_budget_used(otpreg_db_t *db,
-    const otpreg_db_param_t address[2], unsigned period, int64_t *used);
+/* of a client however small its share is: a code, and once again */
+#define OTPREG_STORE_SHARE_MIN  2
+
+
+/* whose budget it is, and who asks */
+
+typedef struct {
+    otpreg_channel_t                channel;
+    const char                     *key;
+    uint8_t                         client[OTPREG_CLIENT_LEN];
+    uint8_t                         network[OTPREG_CLIENT_LEN];
+} otpreg_store_budget_t;
+
+
+/* what was sent in a period: in all, for the client, and for its network */
+
+typedef struct {
+    int64_t                         all;
+    int64_t                         client;
+    int64_t                         network;
+} otpreg_store_used_t;
+
+
+static otpreg_db_rc_t otpreg_store_address_use(otpreg_db_t *db,
+    const otpreg_store_limits_t *limits, const otpreg_store_budget_t *budget,
+    int64_t *retry_after);
+static otpreg_db_rc_t otpreg_store_address_used(otpreg_db_t *db,
+    const otpreg_store_budget_t *budget, unsigned period,
+    otpreg_store_used_t *used);
+static bool otpreg_store_is_spent(const otpreg_store_used_t *used,
+    unsigned count, unsigned share);
 
 
 otpreg_db_rc_t
-otpreg_store_admit(otpreg_db_t *db, const otpreg_store_limits_t *limits,
-    const otpreg_store_sms_limits_t *sms_limits, const char *site,
-    const otpreg_otp_t *otp, const char *address_key,
+otpreg_store_admit(otpreg_db_t *db, const otpreg_store_budgets_t *budgets,
+    const char *site, const otpreg_otp_t *otp, const char *address_key,
     otpreg_store_queued_t *out, otpreg_outcome_t *outcome)
 {
-    otpreg_db_rc_t  rc;
+    otpreg_db_rc_t         rc;
+    otpreg_store_budget_t  budget;
 
     *outcome = OTPREG_OK;
 
-    rc = otpreg_store_budget(db, limits, otp->channel, address_key,
-                             &out->retry_after);
+    budget.channel = otp->channel;
+    budget.key = address_key;
+
+    otpreg_client_tag(budgets->client, otp->channel, address_key,
+                      budget.client);
+    otpreg_client_tag(budgets->network, otp->channel, address_key,
+                      budget.network);
+
+    rc = otpreg_store_address_use(db, budgets->address, &budget,
+                                  &out->retry_after);
 
     if (rc != OTPREG_DB_OK) {
         return rc;
@@ -37,7 +71,7 @@ otpreg_store_admit(otpreg_db_t *db, const otpreg_store_limits_t *limits,
         return OTPREG_DB_OK;
     }
 
-    rc = otpreg_store_sms(db, sms_limits, site, otp, out);
+    rc = otpreg_store_sms(db, budgets->sms, site, otp, out);
 
     if (rc == OTPREG_DB_OK && out->sms_scope != OTPREG_STORE_SMS_FREE) {
         *outcome = OTPREG_SMS_LIMIT;
@@ -48,18 +82,20 @@ otpreg_store_admit(otpreg_db_t *db, const otpreg_store_limits_t *limits,
 
 
 static otpreg_db_rc_t
-otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
-    otpreg_channel_t channel, const char *address_key, int64_t *retry_after)
+otpreg_store_address_use(otpreg_db_t *db, const otpreg_store_limits_t *limits,
+    const otpreg_store_budget_t *budget, int64_t *retry_after)
 {
-    int64_t            used;
-    unsigned           i;
-    otpreg_db_rc_t     rc;
-    otpreg_db_param_t  address[2];
+    unsigned             i;
+    otpreg_db_rc_t       rc;
+    otpreg_db_param_t    params[4];
+    otpreg_store_used_t  used;
 
     *retry_after = 0;
 
-    address[0] = otpreg_store_int(channel);
-    address[1] = otpreg_store_text(address_key);
+    params[0] = otpreg_store_bytes(budget->client, OTPREG_CLIENT_LEN);
+    params[1] = otpreg_store_bytes(budget->network, OTPREG_CLIENT_LEN);
+    params[2] = otpreg_store_int(budget->channel);
+    params[3] = otpreg_store_text(budget->key);
 
     /*
      * All that are about one address go one after the other from here.  Each
@@ -67,16 +103,18 @@ otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
      * what became of its message.
      */
 
-    rc = otpreg_db_exec(db, OTPREG_SQL_BUDGET_LOCK, address, NULL, NULL);
+    rc = otpreg_db_exec(db, OTPREG_SQL_BUDGET_LOCK, &params[2], NULL, NULL);
 
     for (i = 0; rc == OTPREG_DB_OK && limits && i < limits->n; i++) {
 
-        rc = otpreg_store_budget_used(db, address, limits->limit[i].period,
-                                      &used);
+        rc = otpreg_store_address_used(db, budget, limits->limit[i].period,
+                                       &used);
 
         /* never the time that is left: it would tell when others asked */
 
-        if (rc == OTPREG_DB_OK && used >= limits->limit[i].count
+        if (rc == OTPREG_DB_OK
+            && otpreg_store_is_spent(&used, limits->limit[i].count,
+                                     limits->share)
             && (int64_t) limits->limit[i].period > *retry_after)
         {
             *retry_after = limits->limit[i].period;
@@ -87,30 +125,67 @@ otpreg_store_budget(otpreg_db_t *db, const otpreg_store_limits_t *limits,
         return rc;
     }
 
-    return otpreg_db_exec(db, OTPREG_SQL_BUDGET_USE, address, NULL, NULL);
+    return otpreg_db_exec(db, OTPREG_SQL_BUDGET_USE, params, NULL, NULL);
 }
 
 
 static otpreg_db_rc_t
-otpreg_store_budget_used(otpreg_db_t *db, const otpreg_db_param_t address[2],
-    unsigned period, int64_t *used)
+otpreg_store_address_used(otpreg_db_t *db, const otpreg_store_budget_t *budget,
+    unsigned period, otpreg_store_used_t *used)
 {
     otpreg_db_rc_t      rc;
-    otpreg_db_param_t   params[3];
-    otpreg_db_column_t  column;
+    otpreg_db_param_t   params[5];
+    otpreg_db_column_t  columns[3];
 
-    params[0] = address[0];
-    params[1] = address[1];
-    params[2] = otpreg_store_int(period);
+    params[0] = otpreg_store_bytes(budget->client, OTPREG_CLIENT_LEN);
+    params[1] = otpreg_store_bytes(budget->network, OTPREG_CLIENT_LEN);
+    params[2] = otpreg_store_int(budget->channel);
+    params[3] = otpreg_store_text(budget->key);
+    params[4] = otpreg_store_int(period);
 
-    column = otpreg_store_out_int();
+    columns[0] = otpreg_store_out_int();
+    columns[1] = otpreg_store_out_int();
+    columns[2] = otpreg_store_out_int();
 
-    rc = otpreg_db_query(db, OTPREG_SQL_BUDGET_USED, params, &column, 1);
+    rc = otpreg_db_query(db, OTPREG_SQL_BUDGET_USED, params, columns, 3);
 
     if (rc == OTPREG_DB_OK) {
         otpreg_db_finish(db);
-        *used = column.num;
+        used->all = columns[0].num;
+        used->client = columns[1].num;
+        used->network = columns[2].num;
     }
 
     return rc;
+}
+
+
+/*
+ * Who knows somebody's address cannot use it up: neither one client nor its
+ * whole network, so that the owner, who asks from somewhere else, gets a code.
+ */
+
+static bool
+otpreg_store_is_spent(const otpreg_store_used_t *used, unsigned count,
+    unsigned share)
+{
+    unsigned  client, network;
+
+    if (used->all >= count) {
+        return true;
+    }
+
+    if (share == 0) {
+        return false;
+    }
+
+    client = (count * share + 99) / 100;
+
+    if (client < OTPREG_STORE_SHARE_MIN) {
+        client = OTPREG_STORE_SHARE_MIN;
+    }
+
+    network = (count > 2 * client) ? count - client : client;
+
+    return used->client >= client || used->network >= network;
 }

@@ -261,9 +261,8 @@ otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
         snprintf(otp.key_name, sizeof(otp.key_name), "%s", in->key_name);
     }
 
-    rc = otpreg_store_admit(db, in->limits, in->sms_limits, in->outbox.site,
-                            &otp, flow->address_key, &out->queued,
-                            &work->outcome);
+    rc = otpreg_store_admit(db, &in->budgets, in->outbox.site, &otp,
+                            flow->address_key, &out->queued, &work->outcome);
 
     out->retry_after = out->queued.retry_after;
 

@@ -96,8 +96,7 @@ otpreg_db_rc_t otpreg_store_owners(otpreg_db_t *db, const char *username_key,
  *                 the transaction is to be rolled back
  */
 otpreg_db_rc_t otpreg_store_admit(otpreg_db_t *db,
-    const otpreg_store_limits_t *limits,
-    const otpreg_store_sms_limits_t *sms_limits, const char *site,
+    const otpreg_store_budgets_t *budgets, const char *site,
     const otpreg_otp_t *otp, const char *address_key,
     otpreg_store_queued_t *out, otpreg_outcome_t *outcome);
 

@@ -132,8 +132,8 @@ otpreg_store_signup_write(otpreg_db_t *db, otpreg_store_signup_work_t *work)
 
         /* what is not sent is not refused: that would be asking for nothing */
 
-        rc = otpreg_store_admit(db, in->limits, in->sms_limits, in->outbox.site,
-                                &in->otp, key, work->out, &work->outcome);
+        rc = otpreg_store_admit(db, &in->budgets, in->outbox.site, &in->otp,
+                                key, work->out, &work->outcome);
 
         if (rc != OTPREG_DB_OK || work->outcome != OTPREG_OK) {
             return rc;

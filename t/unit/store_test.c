@@ -3611,11 +3611,11 @@ store_test_settings(void)
 /* ----- SMS limits */
 
 static const otpreg_store_limits_t  store_test_sms_total = {
-    1, { { 10, 3600 } }
+    0, 1, { { 10, 3600 } }
 };
 
 static const otpreg_store_limits_t  store_test_sms_prefix = {
-    1, { { 6, 3600 } }
+    0, 1, { { 6, 3600 } }
 };
 
 static const otpreg_store_sms_limits_t  store_test_sms_limits = {
@@ -3634,7 +3634,7 @@ store_test_sms(const otpreg_db_conf_t *conf, const char *number,
 
     store_test_signup_fill(&in, number + 1, "");
 
-    in.sms_limits = &store_test_sms_limits;
+    in.budgets.sms = &store_test_sms_limits;
     in.otp.channel = OTPREG_CHANNEL_SMS;
     snprintf(in.phone.number, sizeof(in.phone.number), "%s", number);
     snprintf(in.otp.address, sizeof(in.otp.address), "%s", number);
