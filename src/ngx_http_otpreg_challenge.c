@@ -98,6 +98,15 @@ ngx_http_otpreg_challenge_wanted(ngx_http_request_t *r,
 }
 
 
+ngx_uint_t
+ngx_http_otpreg_challenge_is_missing(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx)
+{
+    return ctx->solution.len == 0
+           && ngx_http_otpreg_challenge_wanted(r, ctx->conf);
+}
+
+
 ngx_int_t
 ngx_http_otpreg_challenge(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     ngx_http_otpreg_next_pt next, void *data)

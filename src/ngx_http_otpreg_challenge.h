@@ -30,6 +30,11 @@ ngx_int_t ngx_http_otpreg_challenge_keep(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, const otpreg_form_field_t *fields);
 
 
+/* Whether there must be a solution, and the form has none. */
+ngx_uint_t ngx_http_otpreg_challenge_is_missing(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+
+
 /*
  * Have the solution checked, if there must be one.
  *

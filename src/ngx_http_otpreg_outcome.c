@@ -120,7 +120,7 @@ static const ngx_http_otpreg_answer_t
     [OTPREG_CLIENT_LIMIT] = {
         429, ngx_string("client_limit"),
         ngx_string("Too many requests came from your network. Please try "
-                   "again later.") },
+                   "again in {n} minutes.") },
 
     [OTPREG_SMS_LIMIT] = {
         429, ngx_string("sms_limit"),
@@ -314,6 +314,12 @@ ngx_http_otpreg_outcome_number(ngx_http_otpreg_ctx_t *ctx,
     case OTPREG_CODE_FORMAT:
         return ctx->has_ticket ? ctx->ticket.otp.digits
                                : ctx->conf->code_length;
+
+    case OTPREG_CLIENT_LIMIT:
+
+        /* minutes, and never one, so that a sentence needs no singular */
+
+        return ngx_max((ctx->retry_after + 59) / 60, 2);
 
     default:                            /* OTPREG_RESEND_TOO_SOON */
         return ctx->retry_after;

@@ -145,7 +145,6 @@ static void
 ngx_http_otpreg_register_form(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
-    otpreg_outcome_t           limited;
     ngx_http_otpreg_ctx_t     *ctx;
     ngx_http_otpreg_signup_t  *s;
 
@@ -162,13 +161,21 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
         return;
     }
 
-    /* after the form was read, so that the page keeps what was typed */
+    /*
+     * A form that is refused for what is in it costs no more than the page
+     * does, and is not counted: people who make mistakes do not lock out those
+     * who share their address, nor do empty forms in masses lock out anybody.
+     */
 
-    limited = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_REGISTER, NULL);
+    if (ctx->outcome == OTPREG_OK
+        && ngx_http_otpreg_challenge_is_missing(r, ctx))
+    {
+        ctx->outcome = OTPREG_CHALLENGE_REQUIRED;
+    }
 
-    if (limited != OTPREG_OK) {
-        ngx_http_otpreg_register_finish(r, s, limited);
-        return;
+    if (ctx->outcome == OTPREG_OK) {
+        ctx->outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_REGISTER,
+                                             NULL);
     }
 
     ngx_http_otpreg_register_ask(r, s);

@@ -202,7 +202,12 @@ my %Attack = (
            ['src/ngx_http_otpreg_limit.c',
             'if (client.family == NGX_HTTP_OTPREG_LIMIT_INET6) {',
             'if (0) {']],
-    42 => ['client-limits', 'dead codes are given back for all clients',
+    42 => ['client-limits', 'what is refused is not counted, and dead codes'
+                            . ' not for all clients',
+           ['src/ngx_http_otpreg_register.c',
+            "if (ctx->outcome == OTPREG_OK) {\n"
+            . '        ctx->outcome = ngx_http_otpreg_limit(r,',
+            "if (1) {\n        ctx->outcome = ngx_http_otpreg_limit(r,"],
            ['src/ngx_http_otpreg_verify.c',
             'ngx_http_otpreg_limit_give_back_global(&a->hold);', '']],
     43 => ['limits', 'the share of a client',

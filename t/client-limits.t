@@ -27,6 +27,8 @@ $base =~ s/^otpreg_(?:client|global)_limit off;\n//mg;
 
 my $config = default_config() . <<'END';
 location = /status { otpreg_status; }
+otpreg_challenge /challenge when=$http_x_idle;
+location = /challenge { internal; return 444; }
 location = /hot {
     otpreg_register /hot-page;
     otpreg_client_limit register=4/h;
@@ -86,9 +88,13 @@ sub verify {
             from($client, cookie => $res->{cookie}, json => { otp => $code })];
 }
 
-# a POST that is counted and does no work: 422
+# a form that is counted and does no work: 422, for nobody solves this
 
-sub nothing { ['POST', '/register', from($_[0], json => {})] }
+my $nobody = { %{ form('nobody') }, challenge => 'no solution' };
+
+sub idle { (json => $nobody, headers => { 'X-Idle' => 1 }) }
+
+sub nothing { ['POST', '/register', from($_[0], idle())] }
 
 sub statuses {
     my %n;
@@ -326,6 +332,48 @@ subtest 'attack 42: forms without a code reach no global limit' => sub {
 };
 
 
+subtest 'attack 42: forms that are refused reach no limit' => sub {
+    limits('otpreg_client_limit register=2/h;'
+           . 'otpreg_global_limit register=5/4h;');
+    my @names = map { "otpreg_limited_total{limit=\"$_\",kind=\"register\"}" }
+                qw(client network global);
+    my @before = map { counter($_) } @names;
+    my %refused = (
+        empty => [422, json => {}],
+        mistyped => [422, json => { %{ form() }, email => 'nobody' }],
+        short => [422, form => { %{ form() }, password => 'short' }],
+        malformed => [400, json => [1]],
+        type => [415, json => [1], headers => { 'Content-Type' => 'a/b' }],
+        encoding => [400, form => { 'a' => 1 }, body => 'a=%zz'],
+        unsolved => [422, json => form(), headers => { 'X-Idle' => 1 }],
+        foreign => [403, json => form(),
+                    headers => { 'Sec-Fetch-Site' => 'cross-site' }],
+    );
+
+    for my $name (sort keys %refused) {
+        my ($status, %form) = @{ $refused{$name} };
+        is_deeply statuses($nginx->http_many([map {
+            ['POST', '/register', from($_ % 2 ? client(1)
+                                              : "2001:db8:42:${_}00::1",
+                                       %form)]
+        } 1 .. 40])), { $status => 40 }, "$name: forty, refused as such";
+    }
+
+    is_deeply [map { counter($_) } @names], \@before, 'none was counted';
+    is_deeply statuses(map { signup(client(1)) } 1 .. 3),
+              { 201 => 2, 429 => 1 }, 'who made mistakes has both sign-ups';
+    is_deeply statuses(map { signup('2001:db8:42:200::1') } 1 .. 3),
+              { 201 => 2, 429 => 1 }, 'with IPv6, too';
+    is signup(client(2))->{status}, 201, 'the fifth of all';
+    is $nginx->http('POST', '/register', from(client(3), json => {}))
+       ->{status}, 422, 'now somebody has made an error';
+    my $form = form();
+    is signup(client(3), $form)->{status}, 201,
+       'and signs up by the one that is left';
+    is signup(client(3))->{status}, 429, 'not by a second';
+};
+
+
 subtest 'a global limit of sign-ups' => sub {
     limits('otpreg_client_limit register=3/h;'
            . 'otpreg_global_limit register=5/h;');
@@ -355,7 +403,8 @@ sub flood {
     wait_until(sub { $nginx->workers(old => 1) == $nginx->workers }, 30);
 
     return hammer($nginx->port, 4, $n / 4, sub {
-        'POST /register', 'X-Forwarded-For: ' . $client->($_[0]) });
+        'POST /register', "X-Idle: 1\r\nX-Forwarded-For: "
+                           . $client->($_[0]) });
 }
 
 
@@ -446,7 +495,7 @@ END
     my $full = counter('otpreg_limit_zone_full_total');
     for my $round (1 .. 8) {
         is_deeply statuses($nginx->http_many([map {
-            ['POST', '/short', from(client($first + $_), json => {})]
+            ['POST', '/short', from(client($first + $_), idle())]
         } 1 .. 100])), { 422 => 100 }, 'a hundred others';
         $first += 100;
         select undef, undef, undef, 1.1;
@@ -582,9 +631,9 @@ subtest 'who is a client' => sub {
     is $one->('192.0.2.7'), 429, 'and without';
     is $one->('198.51.100.1, 192.0.2.9'), 422, 'behind a proxy';
     is $one->('203.0.113.5, 192.0.2.9'), 429, 'who says what it likes';
-    is $nginx->http('POST', '/register', json => {})->{status}, 422,
+    is $nginx->http('POST', '/register', idle())->{status}, 422,
        'without the proxy';
-    is $nginx->http('POST', '/register', json => {})->{status}, 429,
+    is $nginx->http('POST', '/register', idle())->{status}, 429,
        'that is a client, too';
 };
 
@@ -600,17 +649,17 @@ subtest 'the answer' => sub {
     is $res->{headers}{'content-type'}, 'application/problem+json', 'problem';
     is_deeply $res->{json}, { type => 'about:blank', status => 429,
         code => 'client_limit', detail => 'Too many requests came from your '
-        . 'network. Please try again later.' }, 'which';
+        . 'network. Please try again in 60 minutes.' }, 'which';
     like $res->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'Retry-After';
     ok !$res->{cookie}, 'no cookie';
 
     $res = $nginx->http('POST', '/register',
-                        from(client(1), form => form('kept&amp')));
+                        from(client(1), form => form('kept+1')));
     is $res->{status}, 429, 'a page';
     like $res->{headers}{'content-type'}, qr{^text/(?:html|plain)}, 'its type';
     like $res->{headers}{'retry-after'}, qr/^3[56]\d\d$/, 'Retry-After';
     is $res->{body}, "[client_limit]\n[Too many requests came from your "
-                     . "network. Please try again later.]\n[kept&amp;amp]\n",
+                     . "network. Please try again in 60 minutes.]\n[kept+1]\n",
        'says it, and keeps what was typed';
 
     my @resend = ('POST', '/resend-otp',
@@ -658,7 +707,7 @@ END
     my $n = sub {
         my ($path, $c) = @_;
         return statuses($nginx->http_many(
-            [map { ['POST', $path, from(client($c), json => {})] } 1 .. 9]));
+            [map { ['POST', $path, from(client($c), idle())] } 1 .. 9]));
     };
     is_deeply $n->('/register', 1), { 422 => 3, 429 => 6 }, 'of http';
     is_deeply $n->('/same', 1), { 429 => 9 }, 'of the same site: used up';
@@ -682,8 +731,8 @@ END
 subtest 'hot' => sub {
     limits('');
     my $hot = sub { $nginx->http('GET', $_[0], from(client(1)))->{body} };
-    my $post = sub { $nginx->http('POST', '/hot', from(client(1),
-                                                       form => { a => 1 })) };
+    my $post = sub { $nginx->http('POST', '/hot', from(client(1), idle(),
+                                  form => $nobody, json => undef)) };
     is $hot->('/hot'), 'hot:', 'nobody was here';
     $post->() for 1 .. 2;
     is $hot->('/hot'), 'hot:', 'the half is not hot';
@@ -706,6 +755,8 @@ subtest 'hot' => sub {
 
 sub hammer {
     my ($port, $connections, $n, $make) = @_;
+    my $body = JSON::PP::encode_json($nobody);
+    my $len = length $body;
 
     my @pids = map {
         my $i = $_;
@@ -721,7 +772,7 @@ sub hammer {
                     my ($words, $header) = $make->($_);
                     "$words HTTP/1.1\r\nHost: localhost\r\n$header\r\n"
                     . "Content-Type: application/json\r\n"
-                    . "Content-Length: 2\r\n\r\n{}";
+                    . "Content-Length: $len\r\n\r\n$body";
                 } @batch;
                 $sock->flush;
                 my ($seen, $text) = (0, '');
