@@ -11,6 +11,7 @@
 
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_conf.h"
+#include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_reply.h"
 
@@ -27,10 +28,17 @@
 
 static void ngx_http_otpreg_bot_token(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *field,
-    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold);
+    const otpreg_password_t *password, otpreg_store_signup_t *in,
+    ngx_http_otpreg_once_hold_t *hold);
 static ngx_uint_t ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, int64_t now,
     const otpreg_store_signup_t *in);
+static void ngx_http_otpreg_bot_use(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, const otpreg_form_token_t *form,
+    const otpreg_password_t *password, otpreg_store_signup_t *in,
+    ngx_http_otpreg_once_hold_t *hold);
+static ngx_uint_t ngx_http_otpreg_bot_has_signup(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
 static void ngx_http_otpreg_bot_found(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_store_signup_t *in,
     ngx_http_otpreg_metric_e reason);
@@ -152,12 +160,12 @@ ngx_http_otpreg_bot_fields(ngx_http_otpreg_loc_conf_t *olcf,
 
 void
 ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
-    otpreg_form_field_t *fields, otpreg_store_signup_t *in,
-    ngx_http_otpreg_once_hold_t *hold)
+    otpreg_form_field_t *fields, const otpreg_password_t *password,
+    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold)
 {
     if (ctx->conf->form_min != 0) {
         ngx_http_otpreg_bot_token(r, ctx, &fields[NGX_HTTP_OTPREG_BOT_TOKEN],
-                                  in, hold);
+                                  password, in, hold);
     }
 
     if (ctx->outcome == OTPREG_OK && !ctx->robot
@@ -176,11 +184,10 @@ ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
 static void
 ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
-    otpreg_form_field_t *field, otpreg_store_signup_t *in,
-    ngx_http_otpreg_once_hold_t *hold)
+    otpreg_form_field_t *field, const otpreg_password_t *password,
+    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold)
 {
     int64_t              now;
-    uint8_t              sender[OTPREG_FORM_SENDER_LEN];
     otpreg_form_token_t  form;
 
     if (field->value.len == 0) {
@@ -225,24 +232,50 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return;
     }
 
-    otpreg_form_sender(&form, &in->otp, sender);
-    ngx_memcpy(ctx->first_id, in->otp.id, OTPREG_ID_LEN);
+    ngx_http_otpreg_bot_use(r, ctx, &form, password, in, hold);
+}
 
-    switch (ngx_http_otpreg_once_use(ctx->conf->once, &form,
-                                     form.shown_at / 1000
-                                     + ctx->conf->form_max + 1,
-                                     sender, ctx->first_id, hold))
-    {
+
+static void
+ngx_http_otpreg_bot_use(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    const otpreg_form_token_t *form, const otpreg_password_t *password,
+    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold)
+{
+    otpreg_str_t            values[4];
+    ngx_http_otpreg_once_t  use;
+
+    values[0].data = (uint8_t *) in->username.name;
+    values[0].len = ngx_strlen(in->username.name);
+    values[1].data = (uint8_t *) in->email.address;
+    values[1].len = ngx_strlen(in->email.address);
+    values[2].data = (uint8_t *) in->phone.number;
+    values[2].len = ngx_strlen(in->phone.number);
+    values[3].data = (const uint8_t *) password->data;
+    values[3].len = password->len;
+
+    otpreg_form_sender(form, &in->otp, use.sender);
+    otpreg_form_values(ctx->conf->keys, form, values, 4, use.values);
+    ngx_memcpy(use.otp_id, in->otp.id, OTPREG_ID_LEN);
+    use.expires = form->shown_at / 1000 + ctx->conf->form_max + 1;
+
+    switch (ngx_http_otpreg_once_use(ctx->conf->once, form, &use, hold)) {
 
     case NGX_BUSY:
 
         /* sent twice by one click too many: the first code is good for both */
 
+        ngx_memcpy(ctx->first_id, use.otp_id, OTPREG_ID_LEN);
         ctx->resubmitted = 1;
         in->dry = true;
         return;
 
     case NGX_DECLINED:
+
+        if (ngx_http_otpreg_bot_has_signup(r, ctx)) {
+            ctx->outcome = OTPREG_FORM_EXPIRED;
+            return;
+        }
+
         ngx_http_otpreg_bot_found(r, ctx, in,
                                   NGX_HTTP_OTPREG_METRIC_ROBOT_REUSED);
         return;
@@ -251,8 +284,32 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
 
 /*
+ * Who went back to a form that was used, and typed another address, needs
+ * another form; a robot that keeps cookies gets one for nothing as well.
+ */
+
+static ngx_uint_t
+ngx_http_otpreg_bot_has_signup(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_uint_t  has;
+
+    ngx_http_otpreg_open_cookie(r, ctx);
+
+    has = ctx->has_ticket
+          && ctx->ticket.otp.purpose == OTPREG_PURPOSE_SIGNUP;
+
+    ctx->has_ticket = 0;                        /* the form's own comes */
+    ngx_memzero(&ctx->ticket, sizeof(otpreg_ticket_t));
+
+    return has;
+}
+
+
+/*
  * The form of somebody who came back late is as good as an old one when it is
  * shown again, but only once: else an old one would be as good as a new one.
+ * One of the future is late, too: the clock was set back since.
  */
 
 static ngx_uint_t
@@ -260,18 +317,19 @@ ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, int64_t now,
     const otpreg_store_signup_t *in)
 {
-    uint8_t  id[OTPREG_ID_LEN], nobody[OTPREG_FORM_SENDER_LEN];
+    ngx_http_otpreg_once_t  nobody;
 
-    if (now - form->shown_at < (int64_t) ctx->conf->form_max * 1000) {
+    if (form->shown_at <= now
+        && now - form->shown_at < (int64_t) ctx->conf->form_max * 1000)
+    {
         return 0;
     }
 
-    ngx_memcpy(id, in->otp.id, OTPREG_ID_LEN);
-    ngx_memzero(nobody, sizeof(nobody));
+    ngx_memzero(&nobody, sizeof(ngx_http_otpreg_once_t));
+    nobody.expires = ngx_time() + ctx->conf->form_max;
+    ngx_memcpy(nobody.otp_id, in->otp.id, OTPREG_ID_LEN);
 
-    if (ngx_http_otpreg_once_use(ctx->conf->once, form,
-                                 ngx_time() + ctx->conf->form_max, nobody, id,
-                                 NULL)
+    if (ngx_http_otpreg_once_use(ctx->conf->once, form, &nobody, NULL)
         == NGX_OK)
     {
         ctx->shown_at = now - (int64_t) ctx->conf->form_min;

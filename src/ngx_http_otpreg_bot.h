@@ -37,14 +37,17 @@ void ngx_http_otpreg_bot_fields(ngx_http_otpreg_loc_conf_t *olcf,
 /*
  * Look at a form whose other fields were checked.
  *
- * in       [in, out]  otp.id, channel and address are set; in->dry is
+ * password [in]       as it will be hashed
+ * in       [in, out]  otp.id, channel, address and all that people typed are
+ *                     set; in->dry is
  * hold     [out]      the form, to be given back when there is no sign-up
  *
  * ctx->outcome may become OTPREG_FORM_EXPIRED.
  */
 void ngx_http_otpreg_bot_check(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *fields,
-    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold);
+    const otpreg_password_t *password, otpreg_store_signup_t *in,
+    ngx_http_otpreg_once_hold_t *hold);
 
 /* Change the ticket of a sign-up, ctx->ticket, if it is a robot's. */
 void ngx_http_otpreg_bot_ticket(ngx_http_otpreg_ctx_t *ctx);

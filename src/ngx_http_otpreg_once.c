@@ -13,17 +13,9 @@
 
 
 /* about 38,000 forms */
-#define NGX_HTTP_OTPREG_ONCE_SIZE  (2 * 1024 * 1024)
+#define NGX_HTTP_OTPREG_ONCE_SIZE  (5 * 512 * 1024)
 
 #define NGX_HTTP_OTPREG_ONCE_WAYS  8
-
-
-typedef struct {
-    uint64_t                    form;       /* of its random id; 0: unused */
-    int64_t                     expires;    /* Unix seconds */
-    uint8_t                     sender[OTPREG_FORM_SENDER_LEN];
-    uint8_t                     otp_id[OTPREG_ID_LEN];
-} ngx_http_otpreg_once_t;
 
 
 /* a form may be in any place of one row, which its random id chooses */
@@ -36,7 +28,9 @@ typedef struct {
 
 static ngx_int_t ngx_http_otpreg_once_init(ngx_shm_zone_t *zone, void *data);
 static ngx_http_otpreg_once_t *ngx_http_otpreg_once_find(
-    ngx_http_otpreg_once_t *row, uint64_t form);
+    ngx_http_otpreg_once_table_t *table, uint64_t form);
+static void ngx_http_otpreg_once_write(ngx_http_otpreg_once_t *once,
+    const ngx_http_otpreg_once_t *use);
 
 
 ngx_shm_zone_t *
@@ -95,47 +89,52 @@ ngx_http_otpreg_once_init(ngx_shm_zone_t *zone, void *data)
 
 ngx_int_t
 ngx_http_otpreg_once_use(ngx_shm_zone_t *zone, const otpreg_form_token_t *form,
-    time_t expires, const uint8_t sender[OTPREG_FORM_SENDER_LEN],
-    uint8_t otp_id[OTPREG_ID_LEN], ngx_http_otpreg_once_hold_t *hold)
+    ngx_http_otpreg_once_t *use, ngx_http_otpreg_once_hold_t *hold)
 {
-    uint64_t                       id;
-    ngx_int_t                      rc;
-    ngx_slab_pool_t               *pool;
-    ngx_http_otpreg_once_t        *once;
-    ngx_http_otpreg_once_table_t  *table;
+    ngx_int_t                rc;
+    ngx_slab_pool_t         *pool;
+    ngx_http_otpreg_once_t  *once, before;
 
     pool = (ngx_slab_pool_t *) zone->shm.addr;
-    table = zone->data;
 
-    ngx_memcpy(&id, form->id, sizeof(uint64_t));
-    id |= 1;
+    ngx_memcpy(&use->form, form->id, sizeof(uint64_t));
+    use->form |= 1;
+
+    ngx_memzero(&before, sizeof(ngx_http_otpreg_once_t));
 
     ngx_shmtx_lock(&pool->mutex);
 
-    once = ngx_http_otpreg_once_find(table->rows[(id >> 1) % table->nrows],
-                                     id);
+    once = ngx_http_otpreg_once_find(zone->data, use->form);
 
-    if (once->form != id) {
-        once->form = id;
-        once->expires = expires;
-        ngx_memcpy(once->sender, sender, OTPREG_FORM_SENDER_LEN);
-        ngx_memcpy(once->otp_id, otp_id, OTPREG_ID_LEN);
+    if (once->form != use->form) {
         rc = NGX_OK;
 
-    } else if (ngx_memcmp(once->sender, sender, OTPREG_FORM_SENDER_LEN) == 0) {
-        ngx_memcpy(otp_id, once->otp_id, OTPREG_ID_LEN);
-        rc = NGX_BUSY;
+    } else if (ngx_memcmp(once->sender, use->sender, OTPREG_FORM_SENDER_LEN)
+               != 0)
+    {
+        rc = NGX_DECLINED;
+
+    } else if (ngx_memcmp(once->values, use->values, OTPREG_FORM_VALUES_LEN)
+               != 0)
+    {
+        before = *once;
+        rc = NGX_OK;
 
     } else {
-        rc = NGX_DECLINED;
+        ngx_memcpy(use->otp_id, once->otp_id, OTPREG_ID_LEN);
+        rc = NGX_BUSY;
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_otpreg_once_write(once, use);
     }
 
     ngx_shmtx_unlock(&pool->mutex);
 
     if (rc == NGX_OK && hold != NULL) {
         hold->zone = zone;
-        hold->form = id;
-        ngx_memcpy(hold->otp_id, otp_id, OTPREG_ID_LEN);
+        hold->use = *use;
+        hold->before = before;
     }
 
     return rc;
@@ -145,29 +144,25 @@ ngx_http_otpreg_once_use(ngx_shm_zone_t *zone, const otpreg_form_token_t *form,
 void
 ngx_http_otpreg_once_give_back(ngx_http_otpreg_once_hold_t *hold)
 {
-    ngx_slab_pool_t               *pool;
-    ngx_http_otpreg_once_t        *once;
-    ngx_http_otpreg_once_table_t  *table;
+    ngx_slab_pool_t         *pool;
+    ngx_http_otpreg_once_t  *once;
 
     if (hold->zone == NULL) {
         return;
     }
 
     pool = (ngx_slab_pool_t *) hold->zone->shm.addr;
-    table = hold->zone->data;
 
     ngx_shmtx_lock(&pool->mutex);
 
-    once = ngx_http_otpreg_once_find(
-                                table->rows[(hold->form >> 1) % table->nrows],
-                                hold->form);
+    once = ngx_http_otpreg_once_find(hold->zone->data, hold->use.form);
 
     /* it may have been forgotten since, and used once more */
 
-    if (once->form == hold->form
-        && ngx_memcmp(once->otp_id, hold->otp_id, OTPREG_ID_LEN) == 0)
+    if (once->form == hold->use.form
+        && ngx_memcmp(once->otp_id, hold->use.otp_id, OTPREG_ID_LEN) == 0)
     {
-        ngx_memzero(once, sizeof(ngx_http_otpreg_once_t));
+        ngx_http_otpreg_once_write(once, &hold->before);
     }
 
     ngx_shmtx_unlock(&pool->mutex);
@@ -179,11 +174,12 @@ ngx_http_otpreg_once_give_back(ngx_http_otpreg_once_hold_t *hold)
 /* where a form is, or the place for it: what is unused expires first */
 
 static ngx_http_otpreg_once_t *
-ngx_http_otpreg_once_find(ngx_http_otpreg_once_t *row, uint64_t form)
+ngx_http_otpreg_once_find(ngx_http_otpreg_once_table_t *table, uint64_t form)
 {
     ngx_uint_t               i;
-    ngx_http_otpreg_once_t  *place;
+    ngx_http_otpreg_once_t  *row, *place;
 
+    row = table->rows[(form >> 1) % table->nrows];
     place = &row[0];
 
     for (i = 0; i < NGX_HTTP_OTPREG_ONCE_WAYS; i++) {
@@ -198,4 +194,23 @@ ngx_http_otpreg_once_find(ngx_http_otpreg_once_t *row, uint64_t form)
     }
 
     return place;
+}
+
+
+/* a worker that is killed in the middle leaves a place that is unused */
+
+static void
+ngx_http_otpreg_once_write(ngx_http_otpreg_once_t *once,
+    const ngx_http_otpreg_once_t *use)
+{
+    once->form = 0;
+    ngx_memory_barrier();
+
+    once->expires = use->expires;
+    ngx_memcpy(once->sender, use->sender, OTPREG_FORM_SENDER_LEN);
+    ngx_memcpy(once->values, use->values, OTPREG_FORM_VALUES_LEN);
+    ngx_memcpy(once->otp_id, use->otp_id, OTPREG_ID_LEN);
+    ngx_memory_barrier();
+
+    once->form = use->form;
 }

@@ -24,35 +24,44 @@
 ngx_shm_zone_t *ngx_http_otpreg_once_zone(ngx_conf_t *cf);
 
 
+/* the newest use of a form */
+
+typedef struct {
+    uint64_t                    form;       /* of its random id; 0: unused */
+    int64_t                     expires;    /* Unix seconds: what expires first
+                                               is forgotten first */
+    uint8_t                     sender[OTPREG_FORM_SENDER_LEN];
+    uint8_t                     values[OTPREG_FORM_VALUES_LEN];
+    uint8_t                     otp_id[OTPREG_ID_LEN];  /* the sign-up's */
+} ngx_http_otpreg_once_t;
+
+
 /* a form that a request has used */
 
 typedef struct {
     ngx_shm_zone_t             *zone;           /* NULL: there is none */
-    uint64_t                    form;
-    uint8_t                     otp_id[OTPREG_ID_LEN];
+    ngx_http_otpreg_once_t      use;
+    ngx_http_otpreg_once_t      before;         /* or unused */
 } ngx_http_otpreg_once_hold_t;
 
 
 /*
  * Use a form.
  *
- * expires  [in]       Unix seconds: until then it is remembered; when too many
- *                     are, what expires first is forgotten
- * sender   [in]       who sent it
- * otp_id   [in, out]  of the sign-up that it makes; when the same sender has
- *                     used the form before, of the sign-up that it made then
- * hold     [out]      at the first use what to give back when no sign-up came
- *                     of it; NULL: that will not be
+ * use   [in, out]  all but the form; when the same sender has sent the same
+ *                  values before, otp_id becomes that of the sign-up then
+ * hold  [out]      at NGX_OK what to give back when no sign-up came of it;
+ *                  NULL: that will not be
  *
- * NGX_OK at the first use, NGX_BUSY when the sender used it before,
- * NGX_DECLINED when somebody else did.
+ * NGX_OK when the form was not used, or by the same sender with other values:
+ * somebody who went back and corrected it.  NGX_BUSY when the sender has used
+ * it just so, NGX_DECLINED when somebody else did.
  */
 ngx_int_t ngx_http_otpreg_once_use(ngx_shm_zone_t *zone,
-    const otpreg_form_token_t *form, time_t expires,
-    const uint8_t sender[OTPREG_FORM_SENDER_LEN],
-    uint8_t otp_id[OTPREG_ID_LEN], ngx_http_otpreg_once_hold_t *hold);
+    const otpreg_form_token_t *form, ngx_http_otpreg_once_t *use,
+    ngx_http_otpreg_once_hold_t *hold);
 
-/* As if it were not used; also when nothing is held. */
+/* As it was before; also when nothing is held. */
 void ngx_http_otpreg_once_give_back(ngx_http_otpreg_once_hold_t *hold);
 
 

@@ -282,8 +282,8 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
         }
     }
 
-    ngx_http_otpreg_bot_check(r, ctx, &fields[NGX_HTTP_OTPREG_BOT], &s->in,
-                              &s->form);
+    ngx_http_otpreg_bot_check(r, ctx, &fields[NGX_HTTP_OTPREG_BOT],
+                              &s->password, &s->in, &s->form);
 
     return NGX_OK;
 }

@@ -439,13 +439,20 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
 time_t
 ngx_http_otpreg_expires_in(ngx_http_otpreg_ctx_t *ctx)
 {
-    return ngx_max(ctx->ticket.expires_at - ngx_time(), 0);
+    /* not more than it was at first, if the clock was set back since */
+
+    return ngx_max(ctx->ticket.expires_at
+                   - ngx_max(ngx_time(), ctx->ticket.sent_at), 0);
 }
 
 
 time_t
 ngx_http_otpreg_resend_in(ngx_http_otpreg_ctx_t *ctx)
 {
+    if (ctx->ticket.sent_at > ngx_time()) {
+        return 0;                       /* the clock was set back */
+    }
+
     return ngx_max(ctx->ticket.sent_at + ctx->conf->resend_delay
                    - ngx_time(), 0);
 }

@@ -9,6 +9,8 @@ use warnings;
 
 use lib 't/lib';
 use OtpReg;
+use OtpReg::Nginx;
+use OtpReg::Password;
 use Test::Nginx::Socket 'no_plan';
 
 our $Http = OtpReg::default_http_config() . "ssi on;\n";
@@ -18,6 +20,9 @@ our $Page = ">>> pages/register.html\n"
     . join ' ', map { qq{$_=[<!--# echo var="otpreg_$_" encoding="entity"}
                       . qq{ default="" -->]} }
                 qw(error error_code honeypot form_token email);
+our $Verify = ">>> pages/verify.html\n"
+    . join ' ', map { qq{<!--# echo var="otpreg_$_" encoding="entity" -->} }
+                qw(expires_in resend_in);
 our $Status = "location = /status { otpreg_status; }\n";
 
 sub fields {
@@ -423,3 +428,140 @@ my @left = map {
          json => { email => fields()->{email} })->{json}{expires_in};
 } {}, { homepage => 'x' };
 is_deeply \@left, [600, 600], 'attack 38: as a person has';
+
+
+=== TEST 14: who goes back and corrects a form that was used
+--- http_config eval: $::Http
+--- config eval
+"$::Config$::Status
+otpreg_form_time 1ms;"
+--- user_files eval: $::Page
+--- flow
+my $new = 'another correct horse';
+my $first = fields(form_token => token());
+my $to = $first->{email};
+my $send = sub { http('POST', '/register', form => { %$first, @_ }) };
+is $send->()->{status}, 303, 'a form';
+ok code_for($to), 'and its code';
+
+my $users = sql('SELECT COUNT(*) FROM users');
+my @corrected = ([username => "$first->{username}-b"],
+                 [username => uc $first->{username}],
+                 [password => $new, confirm_password => $new]);
+my ($res, $code);
+for my $n (0 .. 2) {
+    my ($name) = @{ $corrected[$n] };
+    $res = $send->(@{ $corrected[$n] });
+    is $res->{status}, 303, "$name: corrected";
+    $code = code_for($to, 10, $n + 2);
+    ok $code, "$name: with a code of its own";
+    is sql('SELECT COUNT(*) FROM users'), ++$users, "$name: a sign-up";
+    my $rows = rows();
+    is $send->(@{ $corrected[$n] })->{status}, 303, "$name: a second click";
+    is rows(), $rows, "$name: which signs nobody up";
+}
+
+is http('POST', '/verify-otp', cookie => $res->{cookie},
+        json => { otp => $code })->{status}, 200, 'the newest code is right';
+my $phc = sql("SELECT password FROM users WHERE email = '$to'
+               AND is_active = 1");
+ok logs_in($phc, $new), 'and the newest password';
+ok !logs_in($phc, $::Password), 'not the first';
+
+# a correction that comes to nothing: the form is as it was
+
+my $taken = $first->{username};
+my $other = fields(form_token => token());
+$send = sub { http('POST', '/register', form => { %$other, @_ }) };
+my $signup = $send->();
+$code = code_for($other->{email});
+my $rows = rows();
+is $send->(username => uc $taken)->{status}, 422, 'a username that is taken';
+my $twice = $send->();
+is $twice->{status}, 303, 'the first form once more';
+is rows(), $rows, 'is a second click on that';
+is http('POST', '/verify-otp', cookie => $twice->{cookie},
+        json => { otp => $code })->{status}, 200, 'with its code';
+is metric('otpreg_robots_total{reason="reused"}'), 0, 'nobody was a robot';
+
+
+=== TEST 15: who goes back and corrects the address
+--- http_config eval: $::Http
+--- config eval
+"$::Config$::Status
+otpreg_form_time 1ms;"
+--- user_files eval: $::Page
+--- flow
+my $first = fields(form_token => token());
+my $signup = http('POST', '/register', form => $first);
+my $right = { %$first, email => "right-$first->{email}" };
+my $rows = rows();
+
+my $res = http('POST', '/register', form => $right,
+               cookie => $signup->{cookie});
+is $res->{status}, 422, 'is told that the form was used';
+like $res->{body}, qr/error_code=\[form_expired\]/, 'so';
+like $res->{body}, qr/email=\[\Q$right->{email}\E\]/, 'what was typed stays';
+ok !$res->{cookie}, 'and the cookie';
+is rows(), $rows, 'attack 38: a token is good for one address';
+is http('POST', '/register', cookie => $signup->{cookie},
+        form => { %$right, form_token => token_of($res) })->{status}, 303,
+   'the new form works at once';
+ok code_for($right->{email}), 'and a code comes';
+
+my $robot = http('POST', '/register',
+                 json => fields(homepage => 'x'))->{cookie};
+$rows = rows();
+for my $cookie ('', $robot) {
+    my $fields = { %$first, email => "evil-$first->{email}" };
+    is http('POST', '/register', form => $fields, cookie => $cookie)
+       ->{status}, 303, 'attack 38: who has not signed up is told nothing';
+    is rows(), $rows, 'nothing is stored';
+}
+is metric('otpreg_robots_total{reason="reused"}'), 2, 'two robots';
+
+
+=== TEST 16: the clock is set back
+--- http_config eval: $::Http . "otpreg_resend_delay 10m;\n"
+--- config eval: "$::Config\notpreg_form_time 2s;"
+--- user_files eval: "$::Page\n$::Verify"
+--- flow
+SKIP: {
+    skip 'ASan must be loaded first', 1 if $ENV{ASAN_OPTIONS};
+    skip 'it is slow', 1 if $ENV{TEST_NGINX_USE_VALGRIND};
+
+    my $shim = test_dir() . '/ahead.so';
+    is system('cc', '-shared', '-fPIC', '-O1', '-DSKEW=7200', '-o', $shim,
+              OtpReg::Env::root_dir() . '/t/lib/skew.c'), 0, 'cc';
+    my ($token, $signup);
+    {
+        local $ENV{TEST_NGINX_LD_PRELOAD} = $shim;
+        my $node = OtpReg::Nginx->start("$::Config\notpreg_form_time 2s;",
+                                        http_config => $::Http);
+        mkdir $node->prefix . '/html/pages';
+        spew($node->prefix . '/html/pages/register.html',
+             $::Page =~ s/^>>>.*\n//r);
+        $token = token_of($node->http('GET', '/register'));
+        $signup = $node->http('POST', '/register', json => fields());
+        ok $node->quit, 'a node that was two hours ahead';
+    }
+
+    my $fields = fields(form_token => $token);
+    my $res = http('POST', '/register', form => $fields);
+    is $res->{status}, 422, 'a form of the future';
+    like $res->{body}, qr/error_code=\[form_expired\]/, 'is not too young';
+    my $new = token_of($res);
+    is http('POST', '/register', form => { %$fields, form_token => $new })
+       ->{status}, 303, 'the new one works at once';
+    ok wait_mail($fields->{email}), 'and a code is sent';
+    my $rows = rows();
+    $res = http('POST', '/register', form => fields(form_token => $token));
+    is http('POST', '/register', form => fields(form_token => token_of($res)))
+       ->{status}, 303, 'the old one leads to one that is too young now';
+    is rows(), $rows, 'attack 38: one form of the future makes none old';
+
+    my ($expires, $resend) = split ' ',
+        http('GET', '/verify-otp', cookie => $signup->{cookie})->{body};
+    is $expires, 600, 'a code of the future has its time';
+    is $resend, 0, 'and another one may be asked for';
+}

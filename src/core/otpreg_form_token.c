@@ -24,6 +24,12 @@
 #define OTPREG_FORM_CONTEXT      "otpregF1"
 #define OTPREG_FORM_VERSION      1
 
+#define OTPREG_FORM_SUBKEY       crypto_aead_xchacha20poly1305_ietf_KEYBYTES
+
+/* numbers of the subkeys */
+#define OTPREG_FORM_SEAL         1
+#define OTPREG_FORM_HASH         2
+
 #define OTPREG_FORM_AD_LEN       (1 + OTPREG_KEY_NAME_MAX)
 #define OTPREG_FORM_HEAD_LEN     (OTPREG_FORM_AD_LEN + OTPREG_FORM_ID_LEN)
 #define OTPREG_FORM_PLAIN_LEN    8
@@ -42,12 +48,11 @@ _Static_assert(sodium_base64_ENCODED_LEN(OTPREG_FORM_BINARY_LEN,
 
 
 static void
-otpreg_form_subkey(const otpreg_key_t *key,
-    uint8_t subkey[crypto_aead_xchacha20poly1305_ietf_KEYBYTES])
+otpreg_form_subkey(const otpreg_key_t *key, uint64_t number,
+    uint8_t subkey[OTPREG_FORM_SUBKEY])
 {
-    (void) crypto_kdf_derive_from_key(subkey,
-                                   crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
-                                   1, OTPREG_FORM_CONTEXT, key->key);
+    (void) crypto_kdf_derive_from_key(subkey, OTPREG_FORM_SUBKEY, number,
+                                      OTPREG_FORM_CONTEXT, key->key);
 }
 
 
@@ -57,7 +62,7 @@ otpreg_form_token_seal(const otpreg_keys_t *keys, int64_t shown_at,
 {
     uint8_t             binary[OTPREG_FORM_BINARY_LEN];
     uint8_t             plain[OTPREG_FORM_PLAIN_LEN];
-    uint8_t             subkey[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+    uint8_t             subkey[OTPREG_FORM_SUBKEY];
     unsigned            i;
     unsigned long long  len;
 
@@ -74,7 +79,7 @@ otpreg_form_token_seal(const otpreg_keys_t *keys, int64_t shown_at,
         plain[i] = (uint8_t) ((uint64_t) shown_at >> (56 - 8 * i));
     }
 
-    otpreg_form_subkey(&keys->key[0], subkey);
+    otpreg_form_subkey(&keys->key[0], OTPREG_FORM_SEAL, subkey);
 
     (void) crypto_aead_xchacha20poly1305_ietf_encrypt(
                                            binary + OTPREG_FORM_HEAD_LEN, &len,
@@ -127,7 +132,7 @@ otpreg_form_token_open(const otpreg_keys_t *keys, otpreg_str_t token,
         return false;
     }
 
-    otpreg_form_subkey(key, subkey);
+    otpreg_form_subkey(key, OTPREG_FORM_SEAL, subkey);
 
     rc = crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL,
                                            binary + OTPREG_FORM_HEAD_LEN,
@@ -166,4 +171,37 @@ otpreg_form_sender(const otpreg_form_token_t *form, const otpreg_otp_t *otp,
 
     (void) crypto_generichash(sender, OTPREG_FORM_SENDER_LEN, text, 1 + len,
                               form->id, OTPREG_FORM_ID_LEN);
+}
+
+
+void
+otpreg_form_values(const otpreg_keys_t *keys, const otpreg_form_token_t *form,
+    const otpreg_str_t *values, unsigned n,
+    uint8_t hash[OTPREG_FORM_VALUES_LEN])
+{
+    uint8_t                   subkey[OTPREG_FORM_SUBKEY];
+    uint64_t                  len;
+    unsigned                  i;
+    crypto_generichash_state  state;
+
+    otpreg_form_subkey(&keys->key[0], OTPREG_FORM_HASH, subkey);
+
+    (void) crypto_generichash_init(&state, subkey, sizeof(subkey),
+                                   OTPREG_FORM_VALUES_LEN);
+
+    (void) crypto_generichash_update(&state, form->id, OTPREG_FORM_ID_LEN);
+
+    for (i = 0; i < n; i++) {
+        len = values[i].len;
+
+        (void) crypto_generichash_update(&state, (uint8_t *) &len,
+                                         sizeof(len));
+        (void) crypto_generichash_update(&state, values[i].data,
+                                         values[i].len);
+    }
+
+    (void) crypto_generichash_final(&state, hash, OTPREG_FORM_VALUES_LEN);
+
+    sodium_memzero(&state, sizeof(state));
+    sodium_memzero(subkey, sizeof(subkey));
 }

@@ -62,4 +62,17 @@ void otpreg_form_sender(const otpreg_form_token_t *form,
     const otpreg_otp_t *otp, uint8_t sender[OTPREG_FORM_SENDER_LEN]);
 
 
+/*
+ * What was sent in a form: a hash of its values, each with its length, under
+ * a subkey of keys->key[0].  Who has not got the key can find out by it neither
+ * a value, a password for example, nor whether two forms had the same.
+ * Thread: any.
+ */
+#define OTPREG_FORM_VALUES_LEN   16
+
+void otpreg_form_values(const otpreg_keys_t *keys,
+    const otpreg_form_token_t *form, const otpreg_str_t *values, unsigned n,
+    uint8_t hash[OTPREG_FORM_VALUES_LEN]);
+
+
 #endif /* _OTPREG_FORM_TOKEN_H_INCLUDED_ */

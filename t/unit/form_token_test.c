@@ -170,6 +170,45 @@ form_token_sender(void)
 }
 
 
+static void
+form_token_values(void)
+{
+    uint8_t              a[OTPREG_FORM_VALUES_LEN], b[OTPREG_FORM_VALUES_LEN];
+    otpreg_str_t         values[2];
+    otpreg_keys_t        keys;
+    otpreg_form_token_t  form;
+
+    form_token_keys(&keys, 2, 0);
+    memset(&form, 5, sizeof(form));
+    values[0] = form_token_str("bob", 3);
+    values[1] = form_token_str("secret", 6);
+
+    otpreg_form_values(&keys, &form, values, 2, a);
+    otpreg_form_values(&keys, &form, values, 2, b);
+    tap_ok(memcmp(a, b, sizeof(a)) == 0, "the same values are the same");
+
+    values[1] = form_token_str("secreT", 6);
+    otpreg_form_values(&keys, &form, values, 2, b);
+    tap_ok(memcmp(a, b, sizeof(a)) != 0, "another password is not");
+
+    values[0] = form_token_str("bobs", 4);
+    values[1] = form_token_str("ecret", 5);
+    otpreg_form_values(&keys, &form, values, 2, b);
+    tap_ok(memcmp(a, b, sizeof(a)) != 0, "nor one that is cut elsewhere");
+
+    values[0] = form_token_str("bob", 3);
+    values[1] = form_token_str("secret", 6);
+    form.id[0] ^= 1;
+    otpreg_form_values(&keys, &form, values, 2, b);
+    tap_ok(memcmp(a, b, sizeof(a)) != 0, "nor those of another form");
+
+    form.id[0] ^= 1;
+    form_token_keys(&keys, 2, 1);
+    otpreg_form_values(&keys, &form, values, 2, b);
+    tap_ok(memcmp(a, b, sizeof(a)) != 0, "nor those under another key");
+}
+
+
 int
 main(void)
 {
@@ -180,6 +219,7 @@ main(void)
     form_token_round_trip();
     form_token_forged();
     form_token_sender();
+    form_token_values();
 
     return tap_done();
 }
