@@ -9,7 +9,7 @@
 #define _NGX_HTTP_OTPREG_AGAIN_H_INCLUDED_
 
 
-#include "ngx_http_otpreg_module.h"
+#include "ngx_http_otpreg_limit.h"
 
 
 /*
@@ -24,6 +24,7 @@ typedef struct {
     otpreg_store_resend_t       in;
     char                        lease[OTPREG_LEASE_MAX + 1];
     otpreg_store_resent_t       out;
+    ngx_http_otpreg_limit_hold_t hold;          /* of a form to resend */
     otpreg_outcome_t            outcome;
     char                        error[OTPREG_DB_ERROR_SIZE];
 } ngx_http_otpreg_again_t;

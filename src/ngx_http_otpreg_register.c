@@ -53,6 +53,7 @@ typedef struct {
     otpreg_outcome_t            outcome;
     char                        error[OTPREG_DB_ERROR_SIZE];
     ngx_http_otpreg_once_hold_t form;
+    ngx_http_otpreg_limit_hold_t hold;
     unsigned                    challenged:1;
     unsigned                    looked_up:1;
 } ngx_http_otpreg_signup_t;
@@ -175,7 +176,7 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
 
     if (ctx->outcome == OTPREG_OK) {
         ctx->outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_REGISTER,
-                                             NULL);
+                                             &s->hold);
     }
 
     ngx_http_otpreg_register_ask(r, s);
@@ -217,6 +218,11 @@ ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)
     }
 
     if (ctx->outcome != OTPREG_OK) {
+
+        /* nothing was hashed, written or sent: it is no load on all */
+
+        ngx_http_otpreg_limit_give_back_global(&s->hold);
+
         ngx_http_otpreg_register_finish(r, s, ctx->outcome);
         return;
     }

@@ -25,7 +25,8 @@ static void ngx_http_otpreg_resend_form(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_store_to_t *to);
 static void ngx_http_otpreg_resend_post(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, const otpreg_store_to_t *to);
+    ngx_http_otpreg_ctx_t *ctx, const otpreg_store_to_t *to,
+    ngx_http_otpreg_limit_hold_t *hold);
 static void ngx_http_otpreg_resend_store(void *data);
 static void ngx_http_otpreg_resend_settle(void *data);
 static void ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data);
@@ -58,9 +59,10 @@ ngx_http_otpreg_resend_handler(ngx_http_request_t *r)
 static void
 ngx_http_otpreg_resend_form(ngx_http_request_t *r)
 {
-    ngx_int_t               rc;
-    otpreg_store_to_t       to;
-    ngx_http_otpreg_ctx_t  *ctx;
+    ngx_int_t                     rc;
+    otpreg_store_to_t             to;
+    ngx_http_otpreg_ctx_t        *ctx;
+    ngx_http_otpreg_limit_hold_t  hold;
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
@@ -78,7 +80,7 @@ ngx_http_otpreg_resend_form(ngx_http_request_t *r)
     if (ctx->outcome == OTPREG_OK) {
         ctx->outcome = ctx->has_ticket
                        ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_RESEND,
-                                               NULL)
+                                               &hold)
                        : OTPREG_NO_SIGNUP;
     }
 
@@ -87,7 +89,7 @@ ngx_http_otpreg_resend_form(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_otpreg_resend_post(r, ctx, &to);
+    ngx_http_otpreg_resend_post(r, ctx, &to, &hold);
 }
 
 
@@ -142,7 +144,7 @@ ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
 
 static void
 ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
-    const otpreg_store_to_t *to)
+    const otpreg_store_to_t *to, ngx_http_otpreg_limit_hold_t *hold)
 {
     ngx_int_t                 rc;
     ngx_http_otpreg_job_t     job;
@@ -156,6 +158,8 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return;
     }
 
+    again->hold = *hold;
+
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
 
     job.work = ngx_http_otpreg_resend_store;
@@ -166,6 +170,7 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     rc = ngx_http_otpreg_task_database(r, again->database, &job);
 
     if (rc != NGX_OK) {
+        ngx_http_otpreg_limit_give_back_global(&again->hold);
         ngx_http_otpreg_again_unused(again);
         ngx_http_otpreg_resend_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
                                                           : OTPREG_ERROR);
@@ -187,6 +192,12 @@ ngx_http_otpreg_resend_settle(void *data)
 
     if (again->outcome == OTPREG_OK) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_RESENDS, 1);
+
+    } else {
+
+        /* nothing was sent: it is no load on all, as one that is too soon */
+
+        ngx_http_otpreg_limit_give_back_global(&again->hold);
     }
 
     ngx_http_otpreg_again_settle(again);

@@ -97,6 +97,12 @@ sub idle { (json => $nobody, headers => { 'X-Idle' => 1 }) }
 
 sub nothing { ['POST', '/register', from($_[0], idle())] }
 
+# one that is counted for all clients together as well, and stores nothing: 201
+
+my $robot = { %$nobody, homepage => 'https://pills.example' };
+
+sub robot { ['POST', '/register', from($_[0], json => $robot)] }
+
 sub statuses {
     my %n;
     $n{$_->{status}}++ for @_;
@@ -375,21 +381,55 @@ subtest 'attack 42: forms that are refused reach no limit' => sub {
 };
 
 
+subtest 'attack 42: what sends nothing reaches no global limit' => sub {
+    limits('otpreg_client_limit register=5/h resend=5/h;'
+           . 'otpreg_global_limit register=4/5h resend=3/5h;');
+    my @names = map { "otpreg_limited_total{limit=\"global\",kind=\"$_\"}" }
+                qw(register resend);
+    my @before = map { counter($_) } @names;
+
+    is_deeply codes(map { $nginx->http_many([(nothing(client($_))) x 6]) }
+                    11 .. 15),
+              { challenge_failed => 25, client_limit => 5 },
+              'wrong solutions: five of each, twenty-five in sum';
+    my $form = form();
+    my ($used, $flow) = map { signup(client(1), $_) } $form, form();
+    is signup(client(1))->{status}, 201, 'somebody signs up three times';
+    is $nginx->http(@{ verify(client(1), $used, code_for($form->{email})) })
+       ->{status}, 200, 'and verifies once';
+
+    my $resend = sub { ['POST', '/resend-otp',
+                        from(client($_[0]), json => {},
+                             cookie => $_[1]{cookie})] };
+    is_deeply codes(map { my $c = $_;
+                          map { $nginx->http(@{ $resend->($c, $used) }) } 1 .. 6
+                    } 21 .. 25),
+              { code_used => 25, client_limit => 5 },
+              'no code is sent: five of each, twenty-five in sum';
+    is_deeply codes(map { $nginx->http(@{ $resend->(1, $flow) }) } 1 .. 3),
+              { 200 => 3 }, 'somebody has three';
+    is_deeply [map { counter($_) } @names], \@before,
+              'none was counted for all';
+    is_deeply codes(map { $nginx->http(@{ $resend->(2, $flow) }) } 1 .. 2),
+              { 200 => 1, client_limit => 1 }, 'but those that were sent';
+};
+
+
 subtest 'a global limit of sign-ups' => sub {
     limits('otpreg_client_limit register=3/h;'
            . 'otpreg_global_limit register=5/h;');
-    my @res = $nginx->http_many([map { nothing(client(1)) } 1 .. 4]);
-    is_deeply statuses(@res), { 422 => 3, 429 => 1 }, 'one client';
-    @res = $nginx->http_many([map { nothing(client(2)) } 1 .. 4]);
-    is_deeply statuses(@res), { 422 => 2, 429 => 2 }, 'another one';
-    @res = $nginx->http_many([map { nothing(client(3)) } 1 .. 4]);
-    is_deeply statuses(@res), { 422 => 1, 429 => 3 }, 'a third has one yet';
+    my @res = $nginx->http_many([map { robot(client(1)) } 1 .. 4]);
+    is_deeply statuses(@res), { 201 => 3, 429 => 1 }, 'one client';
+    @res = $nginx->http_many([map { robot(client(2)) } 1 .. 4]);
+    is_deeply statuses(@res), { 201 => 2, 429 => 2 }, 'another one';
+    @res = $nginx->http_many([map { robot(client(3)) } 1 .. 4]);
+    is_deeply statuses(@res), { 201 => 1, 429 => 3 }, 'a third has one yet';
     cmp_ok +(grep { $_->{status} == 429 } @res)[0]{headers}{'retry-after'},
            '>', 3500, 'and waits';
 
     limits('otpreg_client_limit off; otpreg_global_limit register=5/2h;');
-    @res = $nginx->http_many([map { nothing(client(1)) } 1 .. 9]);
-    is_deeply statuses(@res), { 422 => 6, 429 => 3 },
+    @res = $nginx->http_many([map { robot(client(1)) } 1 .. 9]);
+    is_deeply statuses(@res), { 201 => 6, 429 => 3 },
               'with no limit of clients: five, and one';
 };
 
@@ -397,15 +437,16 @@ subtest 'a global limit of sign-ups' => sub {
 # so many forms from as many clients, with the answers' statuses
 
 sub flood {
-    my ($n, $client) = @_;
+    my ($n, $client, $form) = @_;
+    my $header = $form ? '' : "X-Idle: 1\r\n";
 
     # a worker that exits would close the connection in the midst
 
     wait_until(sub { $nginx->workers(old => 1) == $nginx->workers }, 30);
 
     return hammer($nginx->port, 4, $n / 4, sub {
-        'POST /register', "X-Idle: 1\r\nX-Forwarded-For: "
-                           . $client->($_[0]) });
+        'POST /register', "${header}X-Forwarded-For: "
+                           . $client->($_[0]) }, $form);
 }
 
 
@@ -576,12 +617,12 @@ subtest 'attack 41: one IPv6 customer' => sub {
 subtest 'attack 41: one left, for a network as well' => sub {
     limits('otpreg_client_limit register=3/h;'
            . 'otpreg_global_limit register=10/h;');
-    is_deeply flood(12, sub { client($_[0] % 4) }), { 422 => 10, 429 => 2 },
-              'the global limit is reached';
-    is_deeply flood(1000, sub { sprintf '2001:db8:77:%x::1', $_[0] }),
-              { 422 => 16, 429 => 984 }, 'sixteen from a /48';
-    is_deeply flood(20, sub { client(100 + $_[0] % 10) }),
-              { 422 => 10, 429 => 10 }, 'one of each of ten with IPv4';
+    is_deeply flood(12, sub { client($_[0] % 4) }, $robot),
+              { 201 => 10, 429 => 2 }, 'the global limit is reached';
+    is_deeply flood(1000, sub { sprintf '2001:db8:77:%x::1', $_[0] }, $robot),
+              { 201 => 16, 429 => 984 }, 'sixteen from a /48';
+    is_deeply flood(20, sub { client(100 + $_[0] % 10) }, $robot),
+              { 201 => 10, 429 => 10 }, 'one of each of ten with IPv4';
 };
 
 
@@ -781,7 +822,7 @@ subtest 'hot' => sub {
        'nor for other clients';
 
     limits('otpreg_client_limit off; otpreg_global_limit register=4/3h;');
-    $nginx->http(@{ nothing(client(3)) }) for 1 .. 3;
+    $nginx->http(@{ robot(client(3)) }) for 1 .. 3;
     is $nginx->http('GET', '/hot', from(client(4)))->{body}, 'hot:1',
        'all together';
 };
@@ -792,8 +833,8 @@ subtest 'hot' => sub {
 # answers are counted by their status.
 
 sub hammer {
-    my ($port, $connections, $n, $make) = @_;
-    my $body = JSON::PP::encode_json($nobody);
+    my ($port, $connections, $n, $make, $form) = @_;
+    my $body = JSON::PP::encode_json($form // $nobody);
     my $len = length $body;
 
     my @pids = map {
