@@ -260,6 +260,7 @@ typedef struct {
     unsigned                    resubmitted:1;
     unsigned                    done:1;         /* the outcome is known */
     unsigned                    next:1;         /* another code is to come */
+    unsigned                    changed:1;      /* the code went elsewhere */
 } ngx_http_otpreg_ctx_t;
 
 

@@ -122,7 +122,9 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     }
 
     if ((ctx->role == NGX_HTTP_OTPREG_RESEND
-         && ngx_http_otpreg_add_argument(r, &uri, "resent=1") != NGX_OK)
+         && ngx_http_otpreg_add_argument(r, &uri, ctx->changed ? "changed=1"
+                                                               : "resent=1")
+            != NGX_OK)
         || (ctx->next
             && ngx_http_otpreg_add_argument(r, &uri, "next=1") != NGX_OK))
     {
@@ -133,7 +135,7 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 }
 
 
-/* the page that comes next says so: $arg_resent, $arg_next */
+/* the page that comes next says so: $arg_resent, $arg_changed, $arg_next */
 
 static ngx_int_t
 ngx_http_otpreg_add_argument(ngx_http_request_t *r, ngx_str_t *uri,

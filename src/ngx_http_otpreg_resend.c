@@ -220,6 +220,7 @@ ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
 
     if (again->outcome == OTPREG_OK) {
         ngx_http_otpreg_again_ticket(ctx, again);
+        ctx->changed = (again->in.to.address[0] != '\0');
     }
 
     ctx->outcome = again->outcome;

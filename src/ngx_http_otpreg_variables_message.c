@@ -13,6 +13,8 @@
 #include "ngx_http_otpreg_variables.h"
 
 
+static ngx_int_t ngx_http_otpreg_variable_message_value(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data, ngx_str_t *value);
 static ngx_int_t ngx_http_otpreg_variable_escape(ngx_http_request_t *r,
     uintptr_t data, ngx_str_t *value);
 
@@ -21,11 +23,25 @@ ngx_int_t
 ngx_http_otpreg_variable_message(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
+    uintptr_t                    field;
     ngx_str_t                    value;
     ngx_http_otpreg_ctx_t       *ctx;
     ngx_http_otpreg_dispatch_t  *d;
 
     ctx = ngx_http_otpreg_get_ctx(r);
+
+    field = data & NGX_HTTP_OTPREG_VAR_MASK;
+    ngx_str_null(&value);
+
+    if (ctx != NULL && ctx->has_ticket && field == NGX_HTTP_OTPREG_VAR_TO) {
+
+        /* a page, for the browser that typed the address */
+
+        value.data = (u_char *) ctx->ticket.otp.address;
+        value.len = ngx_strlen(value.data);
+
+        return ngx_http_otpreg_variable_message_value(r, v, data, &value);
+    }
 
     if (ctx == NULL || ctx->dispatch == NULL) {
         v->not_found = 1;
@@ -33,9 +49,8 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
     }
 
     d = ctx->dispatch;
-    ngx_str_null(&value);
 
-    switch (data & NGX_HTTP_OTPREG_VAR_MASK) {
+    switch (field) {
 
     case NGX_HTTP_OTPREG_VAR_TO:
         value.data = (u_char *) d->message.otp.address;
@@ -75,11 +90,19 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
         break;
     }
 
-    if (ngx_http_otpreg_variable_escape(r, data, &value) != NGX_OK) {
+    return ngx_http_otpreg_variable_message_value(r, v, data, &value);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_variable_message_value(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data, ngx_str_t *value)
+{
+    if (ngx_http_otpreg_variable_escape(r, data, value) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_otpreg_variable_set(v, &value);
+    return ngx_http_otpreg_variable_set(v, value);
 }
 
 

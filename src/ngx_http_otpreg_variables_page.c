@@ -58,6 +58,10 @@ ngx_http_otpreg_variable_page(ngx_http_request_t *r,
         if (ctx->dispatch != NULL) {
             value.data = (u_char *) ctx->dispatch->message.username;
             value.len = ngx_strlen(value.data);
+
+        } else if (ctx->has_ticket) {
+            value.data = (u_char *) ctx->ticket.username;
+            value.len = ngx_strlen(value.data);
         }
 
         break;

@@ -21,7 +21,7 @@ use File::Path qw(make_path);
 use Test::More;
 
 my $Password = 'seven grey herons at noon';
-my @Labels = ('Username', 'Email address', 'Password', 'Password, once more');
+my @Labels = ('Username', 'Email address', 'Password', 'Confirm password');
 my $Evil = '"><script>alert(1)</script>';
 my $Evil_port = free_port();
 my $Examples = root_dir() . '/conf-examples';
@@ -210,13 +210,15 @@ sub whole_sign_up {
     no_problems($browser);
 
     my $address = sign_up($browser);
-    my $masked = substr($address, 0, 1) . '***@example.com';
     my $code = code_for($address, 10);
-    like $browser->text, qr/\Q$masked\E/, 'it says where to look';
-    unlike $browser->text, qr/\Q$address\E/, 'not in full';
-    like $browser->text, qr/Minutes until it expires: 10/,
+    like $browser->text, qr/sent to: \Q$address\E\n/, 'it says where to look';
+    like $browser->text, qr/^Username: \Q@{[ $address =~ s{@.*}{}r ]}\E$/m,
+         'and for whom';
+    my ($min, $sec) = $browser->{javascript}
+                      ? ('minutes', 'seconds?') : ('min', 's');
+    like $browser->text, qr/It is valid for another 10 $min\./,
          'and how long it lives';
-    like $browser->text, qr/Seconds to wait: [1-6]?\d/,
+    like $browser->text, qr/another message in [1-6]?\d $sec\./,
          'when one may ask for it again';
     is $browser->enabled($browser->button('Send the code again')),
        $browser->{javascript} ? 0 : 1, 'scripts keep that button disabled';
@@ -227,7 +229,7 @@ sub whole_sign_up {
 
     for my $left (qw(4 3)) {
         enter_code($browser, wrong_code($code));
-        is $browser->title, 'Error: Verify your address', 'a wrong code';
+        is $browser->title, 'Error: Verify your email address', 'a wrong code';
 
         my $field = $browser->field('Code');
         is $browser->attribute($field, 'aria-invalid'), 'true', 'is invalid';
@@ -311,12 +313,24 @@ in_browser('a secure cookie, over plain HTTP', { hosts => ['app.test'] }, sub {
 
 # ----- errors
 
+# without the script's own look at the passwords
+
+sub submit_as_it_is {
+    my ($browser) = @_;
+
+    $browser->script(<<'EOC') if $browser->{javascript};
+document.querySelector('form.signup').addEventListener('submit',
+    (event) => event.stopImmediatePropagation(), true);
+EOC
+    $browser->press('Create account');
+}
+
 sub errors {
     my ($browser) = @_;
 
     open_form($browser);
     fill_in($browser, 'a b', 'x@', 'too-short', 'another');
-    $browser->press('Create account');
+    submit_as_it_is($browser);
     is $browser->path, '/register', 'the form again';
     is $browser->title, 'Error: Create your account', 'its title says why';
     is invalid_ids($browser), 'username email password confirm_password',
@@ -326,7 +340,7 @@ sub errors {
     my %message = ('Username' => 'Enter a valid username:',
                    'Email address' => 'Enter a valid email address.',
                    'Password' => 'Use at least 15 characters.',
-                   'Password, once more' => 'Passwords do not match.');
+                   'Confirm password' => 'Passwords do not match.');
     my %kept = ('Username' => 'a b', 'Email address' => 'x@');
     my $summary = $browser->text($browser->find('[role=alert]'));
 
@@ -358,7 +372,7 @@ sub errors {
         my @values = @$_;
         my $id = pop @values;
         fill_in($browser, @values);
-        $browser->press('Create account');
+        submit_as_it_is($browser);
         is invalid_ids($browser), $id, "only $id is invalid";
         focus_is($browser, $id, 'and has the focus');
     }
@@ -371,6 +385,39 @@ in_browser('errors', {}, \&errors);
 in_browser('errors without JavaScript', { javascript => 0 }, \&errors);
 in_browser('errors on a phone', { phone => 1 }, \&errors);
 
+in_browser('a password that is not as it must be', {}, sub {
+    my ($browser) = @_;
+
+    my $said = sub { ($browser->described_by($browser->field($_[0])))[-1] };
+    my $still_here = sub {
+        $browser->click($browser->button('Create account'));
+        is $browser->property($browser->field('Password'), 'value'), $_[0],
+           'is not sent, and kept';
+        is $browser->title, 'Create your account', 'on the same page';
+        focus_is($browser, $_[1], 'the field has the focus');
+    };
+
+    open_form($browser);
+    my $name = fresh_name();
+    fill_in($browser, $name, "$name\@example.com", 'a short one', 'a short');
+    is $said->('Password'), 'Characters still missing: 4', 'too short';
+    $still_here->('a short one', 'password');
+
+    $browser->clear($browser->field('Password'));
+    $browser->type($browser->field('Password'), $Password);
+    is $said->('Password'), 'The password is long enough.', 'long enough';
+    $still_here->($Password, 'confirm_password');
+    is $said->('Confirm password'), 'Passwords do not match.', 'not the same';
+    no_problems($browser);
+    shot($browser, 'desktop-register-mismatch');
+
+    $browser->clear($browser->field('Confirm password'));
+    $browser->type($browser->field('Confirm password'), $Password);
+    is $said->('Confirm password'), '', 'the same';
+    $browser->press('Create account');
+    is $browser->path, '/verify-otp', 'both are sent';
+});
+
 in_browser('names, roles and attributes', {}, sub {
     my ($browser) = @_;
 
@@ -378,7 +425,7 @@ in_browser('names, roles and attributes', {}, sub {
         ['Username', 'textbox', 'username', 'text', undef],
         ['Email address', 'textbox', 'email', 'email', undef],
         ['Password', 'textbox', 'new-password', 'password', undef],
-        ['Password, once more', 'textbox', 'new-password', 'password', undef],
+        ['Confirm password', 'textbox', 'new-password', 'password', undef],
         ['Code', 'textbox', 'one-time-code', 'text', 'numeric'],
     );
 
@@ -404,7 +451,7 @@ in_browser('names, roles and attributes', {}, sub {
     open_form($browser);
     $check->(@fields[0 .. 3]);
     is_deeply [map { $browser->name($_) } $browser->find_all('button')],
-              ['Show Password', 'Show Password, once more', 'Create account'],
+              ['Show Password', 'Show Confirm password', 'Create account'],
               'names of the buttons';
     is $browser->property($browser->find('html'), 'lang'), 'en', 'a language';
 
@@ -539,16 +586,16 @@ for my $javascript (1, 0) {
             wait_until(sub { $browser->enabled(
                            $browser->button('Send the code again')) });
             $browser->press('Send the code again');
-            return $browser->text =~ /on its way again/;
+            return $browser->text =~ /sent the code again\./;
         };
 
         ok wait_until($sent, 15), 'after a while the code is sent again';
         is $browser->text($browser->find('[role=status]')),
-           'A message with the code is on its way again.', 'it says so';
+           'We have sent the code again.', 'it says so';
         is $browser->find('[aria-invalid], .wrong, [role=alert]'), undef,
            'nothing is wrong';
         like join('|', $browser->described_by($browser->field('Code'))),
-             qr/^A message with the code is on its way again\./,
+             qr/^We have sent the code again\./,
              'a screen reader says it with the field';
         focus_is($browser, 'otp', 'which has the focus');
         no_problems($browser);
@@ -577,7 +624,7 @@ for my $javascript (1, 0) {
         my $right = $wrong =~ s/\@/.typed\@/r;
         my $summary = $browser->find('summary');
 
-        is $browser->text($summary), 'Wrong address?', 'it asks';
+        is $browser->text($summary), 'Wrong email address?', 'it asks';
         ok !$browser->button('Send the code there')
            || $browser->find('details:not([open])'), 'and is closed';
         $browser->click($summary);
@@ -603,7 +650,10 @@ for my $javascript (1, 0) {
         $browser->type($field, $right);
         $browser->press('Send the code there');
 
-        is $browser->path, '/verify-otp?resent=1', 'an address';
+        is $browser->path, '/verify-otp?changed=1', 'an address';
+        is $browser->text($browser->find('[role=status]')),
+           'We have sent the code to the new address or number.', 'it says so';
+        like $browser->text, qr/sent to: \Q$right\E\n/, 'and to which';
         ok $browser->find('details:not([open])'), 'the question is closed';
         no_problems($browser);
 
@@ -697,12 +747,12 @@ for my $javascript (1, 0) {
         is scalar $browser->find_all('main > form :not(.trap) > input'), 4, 'and no field but ours';
         no_problems($browser);
 
-        # an address that is valid: the next page shows its first character
+        # an address that is valid: the next page shows it
         my $name = fresh_name();
         fill_in($browser, $name, "&lt;$name\@example.com" =~ s/;//r,
                 $Password, $Password);
         $browser->press('Create account');
-        like $browser->text, qr/to &\*\*\*\@example\.com/, 'an ampersand';
+        like $browser->text, qr/to: &lt$name\@example\.com\n/, 'an ampersand';
     });
 }
 

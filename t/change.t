@@ -124,7 +124,7 @@ like $res->{body}, qr/email=\[This field is required\.\]/, 'is told';
 $res = http('POST', '/resend-otp', cookie => $cookie,
             form => { email => 'ann@example.com' });
 is $res->{status}, 303, 'see other';
-is $res->{headers}{location}, '/verify-otp?resent=1', 'back to the page';
+is $res->{headers}{location}, '/verify-otp?changed=1', 'back to the page';
 is http('GET', '/verify-otp', cookie => $res->{cookie})->{body},
    "error=[] email=[] typed=[] to=[a***\@example.com]\n", 'which goes on';
 $cookie = $res->{cookie};

@@ -73,33 +73,184 @@ if (otp?.dataset.sms && 'OTPCredential' in window) {
 }
 
 
-// The code can be sent again after a while: the button waits for it.
+// A password that is too short, or typed twice in two ways, is said while it is
+// typed, and is not sent: the next page would be without both.
 
-const resend = document.querySelector('form[data-resend-in]');
-const seconds = Number(resend?.dataset.resendIn);
+const password = document.querySelector('#password');
+const confirmed = document.querySelector('#confirm_password');
 
-if (seconds > 0) {
-  const button = resend.querySelector('button');
-  const wait = resend.querySelector('.wait');
-  const end = Date.now() + seconds * 1000;
+const note = (input) => {
+  const hint = document.createElement('p');
+
+  hint.id = `${input.id}-note`;
+  hint.className = 'hint note';
+  input.parentNode.after(hint);
+  input.setAttribute('aria-describedby',
+    `${input.getAttribute('aria-describedby') ?? ''} ${hint.id}`.trim());
+  return hint;
+};
+
+if (password && confirmed) {
+  const length = note(password);
+  const match = note(confirmed);
+
+  const missing = () =>
+    password.minLength - [...password.value.normalize('NFC')].length;
+  const differ = () => password.value.normalize('NFC')
+    !== confirmed.value.normalize('NFC');
+
+  const say = (hint, message, wrong) => {
+    hint.textContent = message;
+    hint.classList.toggle('wrong', wrong);
+  };
+
+  const look = (strict) => {
+    const short = missing();
+
+    say(length, short > 0 ? text.tooShort + short : text.longEnough,
+      strict && short > 0);
+
+    if (password.value === '') {
+      say(length, '', false);
+    }
+
+    const other = confirmed.value !== '' && differ()
+      && (strict || !password.value.startsWith(confirmed.value));
+
+    say(match, other ? text.mismatch : '', other);
+  };
+
+  password.addEventListener('input', () => look(false));
+  confirmed.addEventListener('input', () => look(false));
+
+  password.form.addEventListener('submit', (event) => {
+    if (password.value === '' || confirmed.value === '') {
+      return;
+    }
+
+    const wrong = missing() > 0 ? password : differ() ? confirmed : null;
+
+    if (wrong) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      look(true);
+      wrong.focus();
+      live.textContent = text.error
+        + (wrong === password ? length : match).textContent;
+    }
+  });
+}
+
+
+// What is left until the code expires, and until it can be sent again.
+
+const counted = (unit) => new Intl.NumberFormat(document.documentElement.lang,
+  { style: 'unit', unit, unitDisplay: 'long', numberingSystem: 'latn' });
+
+const countDown = (line, ended) => {
+  const { unit, shown } = line.dataset;
+  const sentence = line.textContent;
+  const left = Number(line.dataset.left);
+  const end = Date.now() + left * 1000;
+  const length = unit === 'minute' ? 60 : 1;
+  const format = counted(unit);
+
+  if (!(left > 0)) {
+    return;
+  }
 
   const tick = () => {
-    const left = Math.ceil((end - Date.now()) / 1000);
+    const rest = (end - Date.now()) / 1000;
 
-    if (left > 0) {
-      wait.textContent = `${text.wait} ${left}`;
+    if (rest > 0) {
+      line.textContent = sentence.replace(shown,
+        () => format.format(Math.ceil(rest / length)));
       return;
     }
 
     clearInterval(timer);
-    button.disabled = false;
-    wait.textContent = '';
-    live.textContent = text.canResend;
+    line.textContent = '';
+    ended();
   };
 
   const timer = setInterval(tick, 1000);
-  button.disabled = true;
   tick();
+};
+
+// What happened to the code while the page was open.
+
+const problem = (message) => {
+  const notice = document.createElement('div');
+  const heading = document.createElement('h2');
+  const line = document.createElement('p');
+
+  for (const old of main.querySelectorAll('.notice')) {
+    old.remove();
+  }
+
+  heading.textContent = text.problem;
+  line.textContent = message;
+  notice.className = 'notice notice-wrong';
+  notice.setAttribute('role', 'alert');
+  main.querySelector('h1').after(notice);
+  notice.append(heading, line);
+};
+
+let over = false;
+
+for (const line of document.querySelectorAll('[data-unit=minute]')) {
+  countDown(line, () => {
+    over = true;
+    problem(text.expired);
+  });
+}
+
+for (const line of document.querySelectorAll('.resend [data-unit=second]')) {
+  const button = line.closest('form').querySelector('button');
+
+  if (Number(line.dataset.left) > 0) {
+    button.disabled = true;
+    countDown(line, () => {
+      button.disabled = false;
+      live.textContent = text.canResend;
+    });
+  }
+}
+
+
+// Whether the message came back: asked now and then, at ever longer intervals.
+
+if (text.look) {
+  let pause = 5;
+
+  const ask = async () => {
+    if (document.hidden) {
+      later();
+      return;
+    }
+
+    const answer = await fetch(text.look,
+      { headers: { Accept: 'application/json' } }).catch(() => null);
+    const news = await answer?.json().catch(() => null);
+
+    if (news?.code === 'undeliverable') {
+      over = true;
+      problem(news.detail);
+      main.querySelector('details').open = true;
+
+    } else if (news?.code !== 'no_signup') {
+      later();
+    }
+  };
+
+  const later = () => {
+    if (!over && pause <= 320) {
+      setTimeout(ask, pause * 1000);
+      pause *= 2;
+    }
+  };
+
+  later();
 }
 
 
