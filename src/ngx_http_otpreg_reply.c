@@ -65,7 +65,9 @@ ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 
     ctx->done = 1;
 
-    if (ctx->outcome == OTPREG_OK) {
+    if (ctx->outcome == OTPREG_OK
+        || (ctx->outcome == OTPREG_UNDELIVERABLE && ctx->json && !ctx->posted))
+    {
         return ngx_http_otpreg_reply_ok(r, ctx);
     }
 
@@ -88,11 +90,12 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     ngx_str_t                  uri;
     ngx_uint_t                 verified;
 
-    if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
+    if (!ctx->posted && !(ctx->json && ctx->role == NGX_HTTP_OTPREG_VERIFY)) {
         return ngx_http_otpreg_reply_page(r, ctx);
     }
 
-    verified = (ctx->role == NGX_HTTP_OTPREG_VERIFY && !ctx->next);
+    verified = (ctx->role == NGX_HTTP_OTPREG_VERIFY && ctx->posted
+                && !ctx->next);
 
     if (ngx_http_complex_value(r, verified ? ctx->conf->login_uri
                                            : ctx->conf->verify_uri,
@@ -100,6 +103,10 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (!ctx->posted) {                 /* a look: the cookie stays */
+        return ngx_http_otpreg_reply_json_ok(r, ctx, &uri, 0);
     }
 
     /* by when the answer leaves, not by when the work ended */
@@ -163,10 +170,13 @@ ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next, ngx_uint_t verified)
 {
     u_char                  masked[OTPREG_EMAIL_MAX + 4];
-    ngx_str_t               to;
+    ngx_str_t               to, detail;
     ngx_http_otpreg_json_t  json;
 
-    if (ngx_http_otpreg_json_create(r->pool, &json) != NGX_OK) {
+    if (ngx_http_otpreg_json_create(r->pool, &json) != NGX_OK
+        || ngx_http_otpreg_outcome_sentence(r, ctx, ctx->outcome, &detail)
+           != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -183,6 +193,12 @@ ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
                                     ngx_http_otpreg_expires_in(ctx));
         ngx_http_otpreg_json_number(&json, "resend_in",
                                     ngx_http_otpreg_resend_in(ctx));
+    }
+
+    if (ctx->outcome != OTPREG_OK) {
+        ngx_http_otpreg_json_string(&json, "code",
+                                ngx_http_otpreg_outcome_code(ctx->outcome));
+        ngx_http_otpreg_json_string(&json, "detail", &detail);
     }
 
     return ngx_http_otpreg_send_json(r, &json,

@@ -610,6 +610,28 @@ for my $javascript (1, 0) {
 }
 
 
+# ----- a message that came back
+
+in_browser('a message that came back while the page is open', {}, sub {
+    my ($browser) = @_;
+
+    my $address = sign_up($browser);
+    code_for($address, 10);
+    is $browser->find('[role=alert]'), undef, 'nothing is wrong yet';
+    sql("UPDATE messages SET sent_at = NULL, failed_at = NOW(6)
+         WHERE address = '$address'");
+    sql("UPDATE otps SET sent_at = sent_at - INTERVAL 1 MINUTE
+         WHERE address = '$address'");
+
+    ok wait_until(sub { $browser->find('[role=alert]') }, 30, .5),
+       'the page finds it out by itself';
+    like $browser->text($browser->find('[role=alert]')),
+         qr/The message with your code could not be delivered/, 'and says so';
+    ok $browser->find('details[open]'), 'another address may be typed';
+    no_problems($browser);
+});
+
+
 # ----- another address
 
 for my $javascript (1, 0) {

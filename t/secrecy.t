@@ -344,8 +344,10 @@ my $refused = '550 5.1.1 no such user';
 my %cookie;
 
 my $look = sub {
-    http('GET', '/verify-otp', cookie => $cookie{$_[0]},
-         headers => { Accept => 'application/json' })->{json}{code} // '';
+    my $res = http('GET', '/verify-otp', cookie => $cookie{$_[0]},
+                   headers => { Accept => 'application/json' });
+    is $res->{status}, 200, 'a look is no error';
+    return $res->{json}{code} // '';
 };
 
 my $resend = sub {

@@ -87,6 +87,13 @@ is $res->{body}, "error=[]\nerror_code=[]\nerror_otp=[]\nattempts_left=[]\n"
    'it knows whom the code was sent to';
 is http('HEAD', '/verify-otp', cookie => $signup->{cookie})->{status}, 200,
    'HEAD';
+$res = http('GET', '/verify-otp', cookie => $signup->{cookie},
+            headers => { Accept => 'application/json' });
+is $res->{status}, 200, 'what a program asks';
+is $res->{cookie}, '', 'leaves the cookie as it is';
+ok delete $res->{json}{$_}, $_ for qw(expires_in resend_in);
+is_deeply $res->{json}, { next => '/verify-otp', channel => 'email',
+                          to => 'c***@example.com' }, 'as after a sign-up';
 is http('DELETE', '/verify-otp')->{status}, 405, 'nothing else';
 
 
