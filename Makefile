@@ -25,8 +25,8 @@ ADD = dynamic-module
 LOCKED = mkdir -p build/nginx && flock $(1).lock \
 	$(MAKE) --no-print-directory TREE=$(1)
 
-.PHONY: all build nginx check test flows asan valgrind faults faults-asan demo \
-	clean help
+.PHONY: all build nginx check test flows asan tsan valgrind faults faults-asan \
+	demo clean help
 
 all: build
 
@@ -42,6 +42,7 @@ help:
 	@echo 'make fuzz              FUZZ_SECONDS for each target'
 	@echo 'make faults            20,000 sign-ups while everything fails'
 	@echo 'make faults-asan       2,000 with sanitizers'
+	@echo 'make tsan              what ends in a bad order, with ThreadSanitizer'
 	@echo 'make clean             remove build/'
 	@echo
 	@echo 'Missing Debian packages are installed when make runs as root.'
@@ -180,6 +181,9 @@ FLOWS_ASAN = $(filter-out t/browser% t/compat.t t/core.t t/demo.t \
 	t/secrets.t,$(FLOWS))
 FLOWS_VALGRIND = t/flow.t
 
+# where threads and the event loop meet, and break-offs in every phase
+FLOWS_TSAN = t/flow.t t/breach.t t/couriers.t t/faults.t t/reload.t t/stall.t
+
 # t/faults.t has fewer sign-ups as one of the flows
 FAULT_SIGNUPS ?= 20000
 FAULT_SIGNUPS_ASAN ?= 2000
@@ -211,6 +215,12 @@ asan: build/nginx-asan
 	    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	    $(PROVE) -j2 $(FLOWS_ASAN)
 
+# not part of "make test": most of its time goes into memory
+tsan: packages-test build/nginx-tsan
+	OTPREG_MODULE= TEST_NGINX_BINARY="$(CURDIR)/build/nginx-tsan" \
+	    TSAN_OPTIONS="suppressions='$(CURDIR)/t/tsan.supp'" \
+	    $(PROVE) $(FLOWS_TSAN)
+
 faults: packages-test build
 	OTPREG_FAULT_SIGNUPS=$(FAULT_SIGNUPS) \
 	    OTPREG_FAULT_OUTAGES=$(FAULT_OUTAGES) \
@@ -233,14 +243,39 @@ SANITIZE = -fsanitize=address,undefined -fno-omit-frame-pointer
 SANITIZE_CC = $(SANITIZE) -fno-sanitize=alignment,nonnull-attribute \
 	-U_FORTIFY_SOURCE -O1 -DNGX_DEBUG_PALLOC
 
-build/nginx-asan: FORCE
+.PHONY: nginx-source
+nginx-source:
 	@mkdir -p build/source; flock build/source.lock sh -c \
 	    'test -d build/source/nginx || t/nginx-source.sh build/source/nginx'
+
+build/nginx-asan: FORCE nginx-source
 	@$(call LOCKED,build/nginx/asan-static) ADD=module \
 	    NGX_SRC=build/source/nginx CC_OPT='$(strip $(SANITIZE_CC))' \
 	    LD_OPT='$(SANITIZE)' build/nginx/asan-static/objs/nginx
 	@cmp -s build/nginx/asan-static/objs/nginx $@ \
 	    || install -m 755 build/nginx/asan-static/objs/nginx $@
+
+# nginx stores the end of a lock and of a thread plainly, which is right on the
+# machines it is for, and which ThreadSanitizer cannot see: atomic stores there
+
+SANITIZE_THREAD = -fsanitize=thread -fno-omit-frame-pointer
+
+build/source/nginx-tsan: nginx-source
+	@flock build/source.lock sh -c 'test -d $@ || { rm -rf $@.new \
+	    && cp -a build/source/nginx $@.new \
+	    && sed -i "s/ \*(lock) = 0$$/ __atomic_store_n(lock, 0, 3)/" \
+	        $@.new/src/os/unix/ngx_atomic.h \
+	    && sed -i -e "s/\*lock = 0;/__atomic_store_n(lock, 0, 3);/" \
+	        -e "s/while (lock)/while (__atomic_load_n(\&lock, 2))/" \
+	        $@.new/src/core/ngx_thread_pool.c && mv $@.new $@; }'
+
+build/nginx-tsan: FORCE build/source/nginx-tsan
+	@$(call LOCKED,build/nginx/tsan-static) ADD=module \
+	    NGX_SRC=build/source/nginx-tsan \
+	    CC_OPT='$(SANITIZE_THREAD) -U_FORTIFY_SOURCE -O1 -DNGX_DEBUG_PALLOC' \
+	    LD_OPT='$(SANITIZE_THREAD)' build/nginx/tsan-static/objs/nginx
+	@cmp -s build/nginx/tsan-static/objs/nginx $@ \
+	    || install -m 755 build/nginx/tsan-static/objs/nginx $@
 
 
 # ----- generated
