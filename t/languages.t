@@ -30,6 +30,7 @@ my @Messages = qw(mail/otp.html mail/otp.txt mail/taken.html mail/taken.txt
                   sms/otp.txt sms/taken.txt);
 
 my $Site = 'www.example.com';
+my $Name = 'The-Books-of-Example';
 my $Code = '123456';
 my $To = 'somebody@example.net';
 
@@ -195,6 +196,8 @@ my $Maps = join '', map { "map \$arg_$_ \$shown_$_ { default \$arg_$_; }\n" }
        error_password error_confirm_password error_otp code_length
        attempts_left expires_in expires_minutes resend_in password_min
        site_name to);
+$Maps .= join '', map { "map \$arg_$_ \$$_ { default \$arg_$_; }\n" }
+    qw(login_link recover_link);
 
 my $Nginx = OtpReg::Nginx->start('', http_config => <<"EOC");
 types { text/html html; text/plain txt; }
@@ -277,6 +280,9 @@ for (@States) {
         unlike $html, qr/<(h1|h2|title|label|legend|button|a)\b[^>]*>\s*<\/\1>/,
                'nothing is empty';
         ok !$seen{ $html =~ s/<[^>]*>//gr }++, 'another text';
+        unlike $html =~ s/^<!DOCTYPE html>\n\n\n//r,    # two files end there
+               qr/^\s*$|encoding="entity"/m,
+               'no blank line, and nothing for the administrator';
     }
 }
 
@@ -354,8 +360,15 @@ for my $language (@Languages) {
         cmp_ok length encode('UTF-8', $text), '<', 4096,
                "$file: fits into subrequest_output_buffer_size";
 
+        my $named = rendered($file, expires_minutes => 10, to => $To,
+                             site_name => $Name);
+        like $named, qr/\Q$Name\E/, "$file: names the site as it is called"
+            if $file !~ m{^sms/ar/otp};
+        unlike $named, qr/\Q$Site\E/, "$file: and not by its server";
+
         if ($file =~ m{^mail/.*txt$}) {
             like $text, qr/^\s*Subject: \S.*\n\n\S/, "$file: a subject";
+            like $named, qr/^\s*Subject: .*\Q$Name\E/, "$file: names it";
 
         } elsif ($file =~ m{^sms/}) {
             unlike $text, qr/\@$Site|^\s|\n./, "$file: one line, no origin";
@@ -363,13 +376,27 @@ for my $language (@Languages) {
             $text .= "\n\n\@$Site #$Code" if $file =~ /otp/;
             my $unicode = fits_in_one($text, $file);
             ok !$unicode, "$file: GSM 7-bit characters" if $gsm{$language};
+            $named .= "\n\@$Site #$Code" if $file =~ /otp/;
+            fits_in_one($named, "$file, by name") if $gsm{$language};
 
         } else {
             my $lang = page_texts_of($language);
             like $text, qr/<html lang="\Q$lang->{lang}\E"/, "$file: language";
             is scalar(() = $text =~ / dir="rtl"/g),
                $lang->{dir} eq 'rtl' ? 2 : 0, "$file: direction";
+            like $text, qr/<body[^>]*>\n<div style="display:none[^>]*>[^<]+</,
+                 "$file: a line for the list of mails";
+            like $named, qr/ <p[^>]*>\Q$Name\E<\/p> \s* <h1/x,
+                 "$file: the name above it";
         }
+
+        my @links = map { "https://$Site/$_" } qw(log-in recover);
+        my $linked = rendered($file, expires_minutes => 10, to => $To,
+                              login_link => $links[0],
+                              recover_link => $links[1]);
+        is join(' ', $linked =~ m{(https://[^"\s]+)}g),
+           $file =~ /^mail.*taken/ ? "@links" : '', "$file: its links";
+        unlike $text, qr{https?://}, "$file: none of its own";
     }
 }
 
