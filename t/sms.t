@@ -111,6 +111,8 @@ otpreg_sms_countries +1415 +44;"
 --- config eval: $::Config
 --- flow
 for (['+14155550103' => undef], ['+442079460018' => undef],
+     ["+\x{664}\x{664}2079460018" => undef],
+     ["+\x{664}\x{669}30901820" => 'phone_country'],
      ['+13035550100' => 'phone_country'], ['+4930901820' => 'phone_country'],
      ['4155550103' => 'phone_invalid'], ['+1415555O103' => 'phone_invalid'],
      ["+14155550103\r\nX: 1" => 'phone_invalid'], ['' => 'required'])

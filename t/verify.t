@@ -7,6 +7,7 @@ use v5.10.1;
 use strict;
 use warnings;
 
+use Encode ();
 use lib 't/lib';
 use OtpReg;
 use Test::Nginx::Socket 'no_plan';
@@ -116,6 +117,21 @@ ok sql("SELECT email_verified_at FROM users
 ok sql("SELECT consumed_at FROM otps WHERE address = '$signup->{to}'"),
    'the OTP is consumed';
 
+# the zeros of Arabic-Indic, Persian, Devanagari and full-width digits
+
+for my $zero (0x660, 0x6f0, 0x966, 0xff10) {
+    $signup = signup();
+    my $typed = join '', map { chr $zero + $_ } split //, code($signup);
+    $typed = join '', map { sprintf '%%%02X', ord }
+                      split //, Encode::encode('UTF-8', $typed);
+    is http('POST', '/verify-otp', cookie => $signup->{cookie},
+            headers => { 'Content-Type' =>
+                         'application/x-www-form-urlencoded' },
+            body => "otp=$typed")->{status}, 303,
+       sprintf 'the same in digits from U+%04X on', $zero;
+    is active($signup), 1, 'active';
+}
+
 
 === TEST 4: the right code, by JSON, with spaces and hyphens
 --- http_config eval: $::Http
@@ -170,7 +186,7 @@ is sql("SELECT attempts FROM otps WHERE address = 'dora\@example.com'"), 5,
 --- config eval: $::Config
 --- flow
 my $signup = signup();
-for my $typed ('', '12345', '1234567', '12345x', "\x{ff11}23456") {
+for my $typed ('', '12345', '1234567', '12345x', "\x{2460}23456") {
     my $res = try_code($signup, $typed);
     is $res->{status}, 422, 'unprocessable';
     is $res->{json}{errors}[0]{field}, 'otp', 'the field';

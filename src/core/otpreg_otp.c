@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "otpreg_otp.h"
+#include "otpreg_unicode.h"
 
 
 /*
@@ -136,30 +137,18 @@ otpreg_code_derive(const uint8_t key[OTPREG_KEY_LEN], const otpreg_otp_t *otp,
 
 
 /*
- * How many bytes at the start may be ignored: people copy "123 456" and
- * "123-456" out of mails, and mail programs make the blank or the hyphen
- * a prettier one.
+ * What may be ignored: people copy "123 456" and "123-456" out of mails, mail
+ * programs make the blank or the hyphen a prettier one, and who types
+ * full-width digits types full-width blanks, too.
  */
-static size_t
-otpreg_code_skip(const uint8_t *p, size_t len)
+static bool
+otpreg_code_skip(int32_t point)
 {
-    if (p[0] == ' ' || (p[0] >= '\t' && p[0] <= '\r') || p[0] == '-') {
-        return 1;
-    }
-
-    if (len >= 2 && p[0] == 0xc2 && p[1] == 0xa0) {             /* U+00A0 */
-        return 2;
-    }
-
-    if (len >= 3 && p[0] == 0xe2 && p[1] == 0x80
-        && (p[2] == 0x89                                        /* U+2009 */
-            || p[2] == 0xaf                                     /* U+202F */
-            || (p[2] >= 0x90 && p[2] <= 0x95)))                 /* hyphens */
-    {
-        return 3;
-    }
-
-    return 0;
+    return point == ' ' || (point >= '\t' && point <= '\r') || point == '-'
+           || point == 0x00a0 || point == 0x2009 || point == 0x202f
+           || point == 0x3000                           /* blanks */
+           || (point >= 0x2010 && point <= 0x2015)
+           || point == 0xff0d;                          /* hyphens */
 }
 
 
@@ -167,36 +156,30 @@ bool
 otpreg_code_parse(otpreg_str_t typed, unsigned digits,
     char code[OTPREG_CODE_DIGITS_MAX + 1])
 {
-    size_t    i, skip;
+    int       digit;
+    int32_t   point;
     unsigned  n;
 
     assert(digits <= OTPREG_CODE_DIGITS_MAX);
 
     n = 0;
-    i = 0;
 
-    while (i < typed.len) {
+    while (otpreg_unicode_next(&typed, &point)) {
 
-        if (typed.data[i] >= '0' && typed.data[i] <= '9') {
-
-            if (n == digits) {
-                goto failed;
-            }
-
-            code[n++] = (char) typed.data[i++];
+        if (otpreg_code_skip(point)) {
             continue;
         }
 
-        skip = otpreg_code_skip(typed.data + i, typed.len - i);
+        digit = otpreg_unicode_digit(point);
 
-        if (skip == 0) {
+        if (digit < 0 || n == digits) {
             goto failed;
         }
 
-        i += skip;
+        code[n++] = (char) ('0' + digit);
     }
 
-    if (n == digits) {
+    if (typed.len == 0 && n == digits) {
         code[n] = '\0';
         return true;
     }

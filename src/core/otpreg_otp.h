@@ -78,13 +78,14 @@ void otpreg_code_derive(const uint8_t key[OTPREG_KEY_LEN],
 
 
 /*
- * Take the digits out of what a person typed: white space (ASCII, and the
- * UTF-8 no-break spaces U+00A0, U+202F, U+2009) and hyphens (ASCII, U+2010 to
- * U+2015) are skipped; everything else but ASCII digits is refused.
+ * Take the digits out of what a person typed, those of any script (Unicode's
+ * Nd: Arabic-Indic, Devanagari, full-width, ...): white space (ASCII, U+00A0,
+ * U+2009, U+202F, U+3000) and hyphens (ASCII, U+2010 to U+2015, U+FF0D) are
+ * skipped; everything else is refused.
  *
  * typed  [in]  any bytes
  * digits [in]  how many there must be
- * code   [out] the digits and a NUL; the caller wipes it
+ * code   [out] the digits, ASCII, and a NUL; the caller wipes it
  *
  * Returns whether there were exactly so many digits.  Thread: any.
  */

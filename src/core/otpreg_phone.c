@@ -9,34 +9,35 @@
 #include <string.h>
 
 #include "otpreg_identity.h"
+#include "otpreg_unicode.h"
 
 
-/* the length of a separator at the beginning of in, or 0 */
+/* blanks, dots, hyphens and brackets, the full-width ones, too */
 
-static size_t
-otpreg_phone_separator(otpreg_str_t in)
+static bool
+otpreg_phone_separator(int32_t point)
 {
-    if (memchr(" .-()", in.data[0], 5) != NULL) {
-        return 1;
-    }
+    switch (point) {
 
-    if (in.len >= 2 && memcmp(in.data, "\xc2\xa0", 2) == 0) {
-        return 2;                                       /* U+00A0 */
-    }
+    case ' ': case 0x00a0: case 0x202f: case 0x3000:
+    case '.': case 0xff0e:
+    case '-': case 0xff0d:
+    case '(': case 0xff08:
+    case ')': case 0xff09:
+        return true;
 
-    if (in.len >= 3 && memcmp(in.data, "\xe2\x80\xaf", 3) == 0) {
-        return 3;                                       /* U+202F */
+    default:
+        return false;
     }
-
-    return 0;
 }
 
 
 otpreg_outcome_t
 otpreg_phone_parse(otpreg_str_t in, otpreg_phone_t *out)
 {
-    size_t   n, skip;
-    uint8_t  ch;
+    int      digit;
+    size_t   n;
+    int32_t  point;
 
     memset(out, 0, sizeof(otpreg_phone_t));
 
@@ -46,34 +47,36 @@ otpreg_phone_parse(otpreg_str_t in, otpreg_phone_t *out)
         return OTPREG_REQUIRED;
     }
 
-    for (n = 0; in.len != 0; in.data += skip, in.len -= skip) {
+    n = 0;
 
-        skip = otpreg_phone_separator(in);
-        if (skip != 0) {
+    while (otpreg_unicode_next(&in, &point)) {
+
+        if (otpreg_phone_separator(point)) {
             continue;
         }
 
-        skip = 1;
-        ch = in.data[0];
+        if (n == 0) {
 
-        if (n == 0 ? ch != '+'
-                   : ch < '0' || ch > '9' || (n == 1 && ch == '0'))
-        {
+            if (point != '+' && point != 0xff0b) {      /* full-width */
+                goto invalid;
+            }
+
+            out->number[n++] = '+';
+            continue;
+        }
+
+        digit = otpreg_unicode_digit(point);
+
+        if (digit < 0 || (n == 1 && digit == 0) || n == OTPREG_PHONE_MAX) {
             goto invalid;
         }
 
-        if (n == OTPREG_PHONE_MAX) {
-            goto invalid;
-        }
-
-        out->number[n++] = (char) ch;
+        out->number[n++] = (char) ('0' + digit);
     }
 
-    if (n < 1 + OTPREG_PHONE_DIGITS_MIN) {
-        goto invalid;
+    if (in.len == 0 && n >= 1 + OTPREG_PHONE_DIGITS_MIN) {
+        return OTPREG_OK;
     }
-
-    return OTPREG_OK;
 
 invalid:
 

@@ -65,26 +65,63 @@ otpreg_unicode_map(otpreg_str_t in, utf8proc_option_t options,
 
 
 bool
+otpreg_unicode_next(otpreg_str_t *in, int32_t *point)
+{
+    utf8proc_ssize_t  n;
+
+    if (in->len == 0) {
+        return false;
+    }
+
+    n = utf8proc_iterate(in->data, (utf8proc_ssize_t) in->len, point);
+
+    if (n <= 0) {
+        return false;
+    }
+
+    in->data += n;
+    in->len -= (size_t) n;
+
+    return true;
+}
+
+
+/*
+ * The digits of a script follow one another from its zero on (a promise of
+ * Unicode's stability policy), so the value is the distance to the begin of
+ * the run; the longest run is that of the mathematical digits, five times ten.
+ */
+int
+otpreg_unicode_digit(int32_t point)
+{
+    int32_t  zero;
+
+    if (utf8proc_category(point) != UTF8PROC_CATEGORY_ND) {
+        return -1;
+    }
+
+    zero = point;
+
+    while (utf8proc_category(zero - 1) == UTF8PROC_CATEGORY_ND) {
+        zero--;
+    }
+
+    return (point - zero) % 10;
+}
+
+
+bool
 otpreg_unicode_count(otpreg_str_t in, size_t *count)
 {
-    utf8proc_int32_t  point;
-    utf8proc_ssize_t  n;
+    int32_t  point;
 
     *count = 0;
 
-    while (in.len != 0) {
-        n = utf8proc_iterate(in.data, (utf8proc_ssize_t) in.len, &point);
-
-        if (n <= 0) {
-            return false;
-        }
-
-        in.data += n;
-        in.len -= (size_t) n;
+    while (otpreg_unicode_next(&in, &point)) {
         (*count)++;
     }
 
-    return true;
+    return in.len == 0;
 }
 
 

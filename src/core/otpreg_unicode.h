@@ -23,8 +23,22 @@ typedef struct {
 
 
 /*
- * Count the code points of a text.  False when it is not UTF-8 (overlong
- * forms and surrogates are not).  Thread: any.
+ * Take the first code point off a text.  False at its end, and where no UTF-8
+ * begins (overlong forms and surrogates are not).  Thread: any.
+ */
+bool otpreg_unicode_next(otpreg_str_t *in, int32_t *point);
+
+
+/*
+ * The value of a decimal digit of any script (general category Nd, so neither
+ * superscripts nor numerals), 0 to 9, or -1.  Thread: any.
+ */
+int otpreg_unicode_digit(int32_t point);
+
+
+/*
+ * Count the code points of a text.  False when it is not UTF-8.
+ * Thread: any.
  */
 bool otpreg_unicode_count(otpreg_str_t in, size_t *count);
 

@@ -9,6 +9,7 @@
 
 #include "fuzz.h"
 #include "otpreg_otp.h"
+#include "otpreg_unicode.h"
 
 
 int
@@ -26,7 +27,8 @@ fuzz_parse(otpreg_str_t typed, unsigned digits)
 {
     char      code[OTPREG_CODE_DIGITS_MAX + 1];
     char      again[OTPREG_CODE_DIGITS_MAX + 1];
-    size_t    i;
+    int       digit;
+    int32_t   point;
     unsigned  n;
 
     if (!otpreg_code_parse(typed, digits, code)) {
@@ -39,10 +41,11 @@ fuzz_parse(otpreg_str_t typed, unsigned digits)
 
     /* its digits are the input's, in order, and nothing else */
 
-    for (i = 0, n = 0; i < typed.len; i++) {
+    for (n = 0; otpreg_unicode_next(&typed, &point);) {
+        digit = otpreg_unicode_digit(point);
 
-        if (typed.data[i] >= '0' && typed.data[i] <= '9') {
-            fuzz_check(n < digits && code[n++] == (char) typed.data[i]);
+        if (digit >= 0) {
+            fuzz_check(n < digits && code[n++] == (char) ('0' + digit));
         }
     }
 

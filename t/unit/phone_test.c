@@ -39,7 +39,17 @@ phone_test_parse(void)
         { "+14155550123,+14155550124", OTPREG_PHONE_INVALID, "" },
         { "+1415555\n0123", OTPREG_PHONE_INVALID, "" },
         { "+1\xc2", OTPREG_PHONE_INVALID, "" },
-        { "+\xef\xbc\x91" "4155550123", OTPREG_PHONE_INVALID, "" },
+        { "+\xef\xbc", OTPREG_PHONE_INVALID, "" },
+        { "\xef\xbc\x8b\xef\xbc\x98\xef\xbc\x91\xef\xbc\x88" "90"
+          "\xef\xbc\x89\xef\xbc\x8d" "1234\xe3\x80\x80" "5678\xef\xbc\x8e",
+          OTPREG_OK, "+819012345678" },
+        { "+\xd9\xa9\xd9\xa6\xd9\xa6 501234567", OTPREG_OK,
+          "+966501234567" },
+        { "+\xdb\xb9\xdb\xb8 9123456789", OTPREG_OK, "+989123456789" },
+        { "+\xe0\xa5\xaf\xe0\xa5\xa7 9812345678", OTPREG_OK,
+          "+919812345678" },
+        { "+\xd9\xa0" "4155550123", OTPREG_PHONE_INVALID, "" },
+        { "+1\xc2\xb2" "4155550123", OTPREG_PHONE_INVALID, "" },
         { "+", OTPREG_PHONE_INVALID, "" },
         { "-", OTPREG_PHONE_INVALID, "" },
     };

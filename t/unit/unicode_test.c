@@ -55,6 +55,53 @@ unicode_test_count(void)
 }
 
 
+/* a script has ten, in order, and no two zeros without nine between them */
+
+static void
+unicode_test_digits(void)
+{
+    static const int32_t  zeros[] = {
+        '0', 0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0e50, 0x17e0, 0x1810,
+        0xff10, 0x104a0, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6
+    };
+
+    int      digit, next;
+    bool     order;
+    size_t   i, n;
+    int32_t  point;
+
+    for (i = 0; i < tap_items(zeros); i++) {
+        tap_ok(otpreg_unicode_digit(zeros[i]) == 0
+               && otpreg_unicode_digit(zeros[i] + 7) == 7
+               && otpreg_unicode_digit(zeros[i] + 9) == 9,
+               "the digits from U+%04X on", (unsigned) zeros[i]);
+    }
+
+    n = 0;
+    next = 0;
+    order = true;
+
+    for (point = 0; point <= 0x110000; point++) {
+        digit = otpreg_unicode_digit(point);
+
+        if (digit >= 0) {
+            order &= digit == next;
+            n++;
+
+        } else {
+            order &= next == 0;
+        }
+
+        next = digit < 0 ? 0 : (digit + 1) % 10;
+    }
+
+    tap_ok(order, "ten each, in order");
+    tap_ok(n >= 610 && n % 10 == 0, "of all scripts (%zu)", n);
+    tap_ok(otpreg_unicode_digit(-1) == -1 && otpreg_unicode_digit(0xb2) == -1
+           && otpreg_unicode_digit(INT32_MAX) == -1, "what is none");
+}
+
+
 static void
 unicode_test_forms(void)
 {
@@ -103,6 +150,7 @@ main(void)
     otpreg_text_t  text;
 
     unicode_test_count();
+    unicode_test_digits();
     unicode_test_forms();
 
     tap_is(otpreg_unicode_nfc(S("a\xff"), &text), OTPREG_NOT_UTF8,
