@@ -111,6 +111,8 @@ otpreg_sms_countries +1415 +44;"
 --- config eval: $::Config
 --- flow
 for (['+14155550103' => undef], ['+442079460018' => undef],
+     ['+44 (0)20 7946 0019' => undef],
+     ['+44 (020) 7946 0020' => 'phone_invalid'],
      ["+\x{664}\x{664}2079460018" => undef],
      ["+\x{664}\x{669}30901820" => 'phone_country'],
      ['+13035550100' => 'phone_country'], ['+4930901820' => 'phone_country'],
@@ -123,6 +125,8 @@ for (['+14155550103' => undef], ['+442079460018' => undef],
     is $code ? codes($res)->{phone} : $res->{status}, $code // 201,
        "$shown: " . ($code // 'fine');
 }
+is sql("SELECT COUNT(*) FROM users WHERE phone = '+442079460019'"), 1,
+   'without the zero that is dialled within the country';
 is sql("SELECT COUNT(*) FROM users WHERE phone LIKE '+1303%'
         OR phone LIKE '+49%'"), 0, 'nothing of it was written';
 

@@ -88,7 +88,10 @@ size_t otpreg_email_mask(const char *address, char *out);
  * Parse a phone number with its country code: "+", then 7 to 15 digits of which
  * the first is not 0 (ITU-T E.164); plus and digits of any script (Unicode's
  * Nd).  Spaces (U+00A0 and U+202F, too), dots, hyphens and brackets between
- * them are skipped, also the full-width ones; nothing else is.
+ * them are skipped, also the full-width ones; nothing else is.  A zero in
+ * brackets behind the country code, as in "+44 (0)20", is dropped; with more
+ * digits in the same brackets, "+44 (020)", the number is refused.  Italy's
+ * ("+39") are kept in both.
  *
  * Returns OTPREG_OK, OTPREG_REQUIRED or OTPREG_PHONE_INVALID.  Thread: any.
  */

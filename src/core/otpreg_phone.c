@@ -12,9 +12,15 @@
 #include "otpreg_unicode.h"
 
 
-/* blanks, dots, hyphens and brackets, the full-width ones, too */
+/* digits of a country code, ITU-T E.164 */
+#define OTPREG_PHONE_COUNTRY_MAX 3
 
-static bool
+
+/*
+ * Blanks, dots and hyphens become ' ', brackets '(' and ')', of full width,
+ * too; what is no separator becomes 0.
+ */
+static char
 otpreg_phone_separator(int32_t point)
 {
     switch (point) {
@@ -22,13 +28,30 @@ otpreg_phone_separator(int32_t point)
     case ' ': case 0x00a0: case 0x202f: case 0x3000:
     case '.': case 0xff0e:
     case '-': case 0xff0d:
+        return ' ';
+
     case '(': case 0xff08:
+        return '(';
+
     case ')': case 0xff09:
-        return true;
+        return ')';
 
     default:
-        return false;
+        return 0;
     }
+}
+
+
+/*
+ * Whether a zero in brackets would be the one that is dialled within the
+ * country only: behind a country code, but not Italy's, where numbers begin
+ * with a zero.
+ */
+static bool
+otpreg_phone_trunk(const char *number, size_t n)
+{
+    return n > 1 && n <= 1 + OTPREG_PHONE_COUNTRY_MAX
+           && memcmp(number, "+39", 3) != 0;
 }
 
 
@@ -36,6 +59,8 @@ otpreg_outcome_t
 otpreg_phone_parse(otpreg_str_t in, otpreg_phone_t *out)
 {
     int      digit;
+    bool     trunk, zero;
+    char     separator;
     size_t   n;
     int32_t  point;
 
@@ -48,10 +73,20 @@ otpreg_phone_parse(otpreg_str_t in, otpreg_phone_t *out)
     }
 
     n = 0;
+    trunk = false;          /* a bracket is open that may hold the zero */
+    zero = false;           /* and it does: nothing else may follow */
 
     while (otpreg_unicode_next(&in, &point)) {
 
-        if (otpreg_phone_separator(point)) {
+        separator = otpreg_phone_separator(point);
+
+        if (separator != 0) {
+
+            if (separator != ' ') {
+                trunk = separator == '(' && otpreg_phone_trunk(out->number, n);
+                zero = false;
+            }
+
             continue;
         }
 
@@ -67,9 +102,18 @@ otpreg_phone_parse(otpreg_str_t in, otpreg_phone_t *out)
 
         digit = otpreg_unicode_digit(point);
 
-        if (digit < 0 || (n == 1 && digit == 0) || n == OTPREG_PHONE_MAX) {
+        if (trunk && !zero && digit == 0) {
+            zero = true;
+            continue;
+        }
+
+        if (digit < 0 || zero || (n == 1 && digit == 0)
+            || n == OTPREG_PHONE_MAX)
+        {
             goto invalid;
         }
+
+        trunk = false;
 
         out->number[n++] = (char) ('0' + digit);
     }
