@@ -150,6 +150,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->challenge = NGX_CONF_UNSET_PTR;
     olcf->response_time = NGX_CONF_UNSET_MSEC;
     olcf->breach = NGX_CONF_UNSET_PTR;
+    olcf->username_address = NGX_CONF_UNSET;
     olcf->cookie_secure = NGX_CONF_UNSET;
     olcf->csp = NGX_CONF_UNSET_PTR;
     olcf->languages = NGX_CONF_UNSET_PTR;
@@ -229,6 +230,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->challenge, prev->challenge, NULL);
     ngx_conf_merge_msec_value(conf->response_time, prev->response_time, 500);
     ngx_conf_merge_ptr_value(conf->breach, prev->breach, NULL);
+    ngx_conf_merge_value(conf->username_address, prev->username_address, 0);
     ngx_conf_merge_value(conf->cookie_secure, prev->cookie_secure, 1);
     ngx_conf_merge_ptr_value(conf->languages, prev->languages, NULL);
     ngx_conf_merge_ptr_value(conf->smtp, prev->smtp, NULL);

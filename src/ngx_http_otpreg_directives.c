@@ -144,6 +144,13 @@ ngx_command_t  ngx_http_otpreg_commands[] = {
       0,
       NULL },
 
+    { ngx_string("otpreg_username_address"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, username_address),
+      NULL },
+
     { ngx_string("otpreg_channel"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,

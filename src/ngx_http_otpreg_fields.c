@@ -222,6 +222,14 @@ ngx_http_otpreg_check_identifiers(ngx_http_otpreg_loc_conf_t *olcf,
     outcome[NGX_HTTP_OTPREG_USERNAME] =
             otpreg_username_parse(fields[NGX_HTTP_OTPREG_USERNAME].value,
                                   &in->username);
+
+    if (outcome[NGX_HTTP_OTPREG_USERNAME] == OTPREG_OK
+        && !olcf->username_address
+        && otpreg_username_is_address(&in->username))
+    {
+        outcome[NGX_HTTP_OTPREG_USERNAME] = OTPREG_USERNAME_ADDRESS;
+    }
+
     outcome[NGX_HTTP_OTPREG_EMAIL] =
             otpreg_email_parse(fields[NGX_HTTP_OTPREG_EMAIL].value,
                                &in->email);

@@ -161,6 +161,7 @@ typedef struct {
     ngx_str_t                   site;
 
     ngx_http_otpreg_presence_e  identifiers[NGX_HTTP_OTPREG_IDENTIFIERS];
+    ngx_flag_t                  username_address;   /* may be like one */
     ngx_uint_t                  channel;        /* the default */
     ngx_array_t                *countries;      /* NULL: any */
 

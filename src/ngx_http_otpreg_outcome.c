@@ -173,7 +173,12 @@ static const ngx_http_otpreg_answer_t
     [OTPREG_USERNAME_INVALID] = {
         422, ngx_string("username_invalid"),
         ngx_string("Enter a valid username: letters without accents, digits "
-                   "and the characters @ . + - and underscore only.") },
+                   "and the characters . + - and underscore only.") },
+
+    [OTPREG_USERNAME_ADDRESS] = {
+        422, ngx_string("username_address"),
+        ngx_string("Choose a username without @ that does not begin with "
+                   "+.") },
 
     [OTPREG_USERNAME_TOO_LONG] = {
         422, ngx_string("username_too_long"),

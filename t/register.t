@@ -147,7 +147,7 @@ is $res->{status}, 422, 'unprocessable';
 is $res->{body}, <<'END', 'every field says what is wrong';
 error=[Please correct the fields below.]
 error_code=[invalid_fields]
-error_username=[Enter a valid username: letters without accents, digits and the characters @ . + - and underscore only.]
+error_username=[Enter a valid username: letters without accents, digits and the characters . + - and underscore only.]
 error_email=[Enter a valid email address.]
 error_password=[Use at least 15 characters.]
 error_confirm_password=[Passwords do not match.]
@@ -196,7 +196,9 @@ is_deeply codes(http('POST', '/register', body => '', headers => {
 --- http_config eval: $::Http
 --- config eval: $::Config
 --- flow
-for (['a' => undef], ['a' x 150 => undef], ['A.b_c@d+e-f' => undef],
+for (['a' => undef], ['a' x 150 => undef], ['A.b_c-d+e-f' => undef],
+     ['a@b' => 'username_address'], ['ann@example.com' => 'username_address'],
+     ['@' => 'username_address'], ['+14155550100' => 'username_address'],
      ['a' x 151 => 'username_too_long'], ['a/b' => 'username_invalid'],
      ["b\x{fc}b" => 'username_invalid'], ['   ' => 'required'])
 {
@@ -204,6 +206,17 @@ for (['a' => undef], ['a' x 150 => undef], ['A.b_c@d+e-f' => undef],
     my $res = json(username => $name);
     is $code ? codes($res)->{username} : $res->{status}, $code // 201,
        'username of ' . length($name) . ' characters: ' . ($code // 'fine');
+}
+
+
+=== TEST 9a: usernames that could be an address, where that is allowed
+--- http_config eval: "$::Http otpreg_username_address on;"
+--- config eval: $::Config
+--- flow
+for my $name ('A.b_c@d+e-f', 'someone@example.com', '+14155550100') {
+    is json(username => $name)->{status}, 201, "$name: fine";
+    is sql("SELECT COUNT(*) FROM users WHERE username = '$name'"), 1,
+       'as typed';
 }
 
 

@@ -41,3 +41,10 @@ otpreg_username_parse(otpreg_str_t in, otpreg_username_t *out)
 
     return OTPREG_OK;
 }
+
+
+bool
+otpreg_username_is_address(const otpreg_username_t *username)
+{
+    return username->key[0] == '+' || strchr(username->key, '@') != NULL;
+}

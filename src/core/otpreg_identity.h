@@ -53,6 +53,13 @@ otpreg_outcome_t otpreg_username_parse(otpreg_str_t in, otpreg_username_t *out);
 
 
 /*
+ * Whether a username could be taken for an address or a phone number: an "@"
+ * is in it, or "+" is its first character.  Thread: any.
+ */
+bool otpreg_username_is_address(const otpreg_username_t *username);
+
+
+/*
  * Parse an e-mail address.  White space around it is cut off.
  *
  * The local part is a dot-atom of ASCII (RFC 5321 4.1.2, no quoted string, 64

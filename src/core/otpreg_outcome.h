@@ -56,6 +56,7 @@ typedef enum {
     OTPREG_REQUIRED = OTPREG_FIELD_FIRST,
     OTPREG_NOT_UTF8,
     OTPREG_USERNAME_INVALID,        /* other than [A-Za-z0-9_.@+-] */
+    OTPREG_USERNAME_ADDRESS,        /* could be an address or a number */
     OTPREG_USERNAME_TOO_LONG,
     OTPREG_USERNAME_TAKEN,
     OTPREG_EMAIL_INVALID,

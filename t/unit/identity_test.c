@@ -24,6 +24,27 @@ typedef struct {
 
 
 static void
+identity_test_username_address(void)
+{
+    static const char *const  cases[] = {
+        "ann@example.com", "@", "a@", "+14155550100", "+", " +1 "
+    };
+
+    size_t             i;
+    otpreg_username_t  username;
+
+    for (i = 0; i < tap_items(cases); i++) {
+        tap_ok(otpreg_username_parse(tap_str(cases[i]), &username) == OTPREG_OK
+               && otpreg_username_is_address(&username),
+               "could be an address: \"%s\"", cases[i]);
+    }
+
+    tap_ok(otpreg_username_parse(S("1.a+b_c-d"), &username) == OTPREG_OK
+           && !otpreg_username_is_address(&username), "a plain username");
+}
+
+
+static void
 identity_test_username(void)
 {
     static const identity_test_case_t  cases[] = {
@@ -317,6 +338,7 @@ int
 main(void)
 {
     identity_test_username();
+    identity_test_username_address();
     identity_test_email();
     identity_test_email_bytes();
     identity_test_mask();
