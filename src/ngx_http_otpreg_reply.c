@@ -21,6 +21,8 @@
 #define NGX_HTTP_OTPREG_RETRY_AFTER     5
 
 
+static ngx_uint_t ngx_http_otpreg_reply_news(
+    const ngx_http_otpreg_ctx_t *ctx);
 static ngx_int_t ngx_http_otpreg_reply_ok(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 static ngx_int_t ngx_http_otpreg_add_argument(ngx_http_request_t *r,
@@ -66,7 +68,7 @@ ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     ctx->done = 1;
 
     if (ctx->outcome == OTPREG_OK
-        || (ctx->outcome == OTPREG_UNDELIVERABLE && ctx->json && !ctx->posted))
+        || (ctx->json && ngx_http_otpreg_reply_news(ctx)))
     {
         return ngx_http_otpreg_reply_ok(r, ctx);
     }
@@ -80,6 +82,17 @@ ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     }
 
     return ngx_http_otpreg_reply_page(r, ctx);
+}
+
+
+/* what a page that was asked for has to say about the code: no error */
+
+static ngx_uint_t
+ngx_http_otpreg_reply_news(const ngx_http_otpreg_ctx_t *ctx)
+{
+    return !ctx->posted
+           && (ctx->outcome == OTPREG_UNDELIVERABLE
+               || ctx->outcome == OTPREG_CODE_SPENT);
 }
 
 
@@ -142,7 +155,10 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 }
 
 
-/* the page that comes next says so: $arg_resent, $arg_changed, $arg_next */
+/*
+ * the page that comes next says so: $arg_resent, $arg_changed, $arg_next,
+ * $arg_no_signup
+ */
 
 static ngx_int_t
 ngx_http_otpreg_add_argument(ngx_http_request_t *r, ngx_str_t *uri,
@@ -311,18 +327,24 @@ ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if ((ctx->outcome == OTPREG_NO_SIGNUP && !ctx->posted)
-        || (ctx->role == NGX_HTTP_OTPREG_RESEND
-            && (uri.len == 0 || uri.data[0] != '/')))
+    if (ctx->outcome == OTPREG_NO_SIGNUP && !ctx->posted) {
+
+        if (ngx_http_otpreg_add_argument(r, &uri, "no_signup=1") != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_otpreg_redirect(r, &uri);
+    }
+
+    if (ctx->role == NGX_HTTP_OTPREG_RESEND
+        && (uri.len == 0 || uri.data[0] != '/'))
     {
         return ngx_http_otpreg_redirect(r, &uri);
     }
 
     /* a page that was asked for is no error, whatever it has to say */
 
-    if (ctx->outcome != OTPREG_OK
-        && (ctx->outcome != OTPREG_UNDELIVERABLE || ctx->posted))
-    {
+    if (ctx->outcome != OTPREG_OK && !ngx_http_otpreg_reply_news(ctx)) {
         r->err_status = ngx_http_otpreg_outcome_status(ctx->outcome);
     }
 

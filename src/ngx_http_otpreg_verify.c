@@ -35,13 +35,14 @@ typedef struct {
 } ngx_http_otpreg_attempt_t;
 
 
-/* a look at what became of the message */
+/* a look at what became of the code */
 
 typedef struct {
     ngx_http_otpreg_service_t  *service;
     otpreg_db_conf_t           *database;
     uint8_t                     id[OTPREG_ID_LEN];
-    bool                        failed;
+    unsigned                    attempts_max;
+    otpreg_store_delivery_t     out;
     otpreg_outcome_t            outcome;
     char                        error[OTPREG_DB_ERROR_SIZE];
 } ngx_http_otpreg_look_t;
@@ -114,7 +115,7 @@ ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
 }
 
 
-/* the page says it when the message could not be delivered */
+/* the page says it when the message was not delivered, or the code is dead */
 
 static ngx_int_t
 ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
@@ -135,6 +136,7 @@ ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 
     look->service = ctx->conf->service;
     look->database = ctx->conf->database;
+    look->attempts_max = ctx->conf->code_attempts;
     look->outcome = OTPREG_BUSY;
     ngx_memcpy(look->id, ctx->ticket.otp.id, OTPREG_ID_LEN);
 
@@ -164,7 +166,8 @@ ngx_http_otpreg_verify_look(void *data)
     ngx_http_otpreg_look_t *look = data;
 
     look->outcome = otpreg_store_delivery(look->database, look->id,
-                                          &look->failed, look->error);
+                                          look->attempts_max, &look->out,
+                                          look->error);
 }
 
 
@@ -187,7 +190,10 @@ ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (look->failed) {
+    if (look->out.spent) {
+        ctx->outcome = OTPREG_CODE_SPENT;
+
+    } else if (look->out.failed) {
         ctx->outcome = OTPREG_UNDELIVERABLE;
     }
 

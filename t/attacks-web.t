@@ -132,7 +132,8 @@ for my $to (@targets) {
     unlike $res->{raw}, qr/evil/, 'nothing of it is in the answer';
 
     $res = http('GET', "/verify-otp?$args", headers => \%evil);
-    is $res->{headers}{location}, '/register', "$to: without a sign-up";
+    is $res->{headers}{location}, '/register?no_signup=1',
+       "$to: without a sign-up";
 }
 
 my $form = form(next => '//evil.example');

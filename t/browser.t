@@ -520,7 +520,11 @@ in_browser('back, and once more', {}, sub {
         shot($browser, 'desktop-back');
 
     } else {
-        is $browser->path, '/register', 'back: the form';
+        is $browser->path, '/register?no_signup=1', 'back: the form';
+        is $browser->text($browser->find('[role=status]'))
+               =~ s/ sign up first\..*//sr,
+           'No sign-up in this browser is waiting for verification.'
+           . ' If you have already verified it, log in. Otherwise,', 'and why';
     }
 
     my ($second) = grep { $_ ne $first } @{ $browser->get('/window/handles') };
@@ -608,6 +612,33 @@ for my $javascript (1, 0) {
         is is_active($address), '1 verified', 'the user is active';
     });
 }
+
+
+# ----- what is not done by loading a page again
+
+in_browser('a wrong code, and the page loaded again', {}, sub {
+    my ($browser) = @_;
+
+    my $address = sign_up($browser);
+    my $wrong = wrong_code(code_for($address, 10));
+
+    for my $tried (1 .. 5) {
+        enter_code($browser, $wrong);
+        like $browser->text, qr/newest one has the right code/,
+             'which of several codes it is' if $tried < 5;
+        $browser->script('location.reload()');
+        ok wait_until(sub { $browser->title =~ /^Error:/ xor $tried < 5 }, 10),
+           'the page is asked for';
+        is sql("SELECT attempts FROM otps WHERE address = '$address'"), $tried,
+           'the code is not sent again';
+    }
+
+    ok !$browser->field('Code'), 'a code that is dead is not asked for';
+    like $browser->text, qr/Too many wrong attempts/, 'the page says why';
+    ok $browser->button('Send a new code'), 'and how to go on';
+    is $browser->status, 200, 'and is no error';
+    no_problems($browser);
+});
 
 
 # ----- a message that came back

@@ -413,3 +413,34 @@ $over->(failed_at => 1, 'another');
 sql('UPDATE otps SET expires_at = NOW(6)');
 is $look->($_), '', 'nothing when the code has expired' for @to;
 smtp_behave();
+
+
+=== TEST 11: a code whose attempts are used up: the page says so of a decoy, too
+--- http_config eval: $::Http
+--- config eval: $::Config
+--- user_files eval: $::Pages
+--- flow
+db_reset();
+own('owned@example.com');
+
+my %told;
+
+for my $to (qw(owned@example.com frees@example.com)) {
+    my $cookie = send_form('/register', json => form($to))->{cookie};
+
+    for (0 .. 4) {
+        my $res = http('GET', '/verify-otp', cookie => $cookie,
+                       headers => { Accept => 'application/json' });
+        is $res->{json}{code}, undef, "$to: not yet";
+        send_form('/verify-otp', 'json', { otp => '12345' . $_ }, $cookie);
+    }
+
+    my $res = http('GET', '/verify-otp', cookie => $cookie,
+                   headers => { Accept => 'application/json' });
+    $told{$to} = $res->{json};
+    is delete $told{$to}{to}, $to =~ s/(?<=^.).*(?=\@)/***/r, 'whose it is';
+    delete @{ $told{$to} }{qw(expires_in resend_in)};
+    is $told{$to}{code}, 'code_spent', "$to: says so";
+}
+
+is_deeply $told{'owned@example.com'}, $told{'frees@example.com'}, 'the same';

@@ -64,7 +64,8 @@ __DATA__
 for my $cookie (undef, 'otpreg=x', 'otpreg=' . 'A' x 300) {
     my $res = http('GET', '/verify-otp', cookie => $cookie);
     is $res->{status}, 303, 'see other';
-    is $res->{headers}{location}, '/register', 'the register page';
+    is $res->{headers}{location}, '/register?no_signup=1',
+       'the register page, which says why';
 }
 my $res = http('POST', '/verify-otp', form => { otp => '123456' });
 is $res->{status}, 409, 'a code is refused';
@@ -179,6 +180,14 @@ like $res->{json}{detail}, qr/request a new one/, 'how to go on';
 is active($signup), 0, 'inactive';
 is sql("SELECT attempts FROM otps WHERE address = 'dora\@example.com'"), 5,
    'five attempts were counted';
+
+$res = http('GET', '/verify-otp', cookie => $signup->{cookie});
+is $res->{status}, 200, 'the page, when it is asked for again';
+like $res->{body}, qr/^error=\[Too many .*\nerror_code=\[code_spent\]$/m,
+     'says so, too';
+is http('GET', '/verify-otp', cookie => $signup->{cookie}, headers => {
+            Accept => 'application/json' })->{json}{code}, 'code_spent',
+   'and to a program';
 
 
 === TEST 6: what is no code costs no attempt

@@ -142,6 +142,14 @@ if (password && confirmed) {
 }
 
 
+// Loaded again, a page that answers a form is asked for, and not sent once more:
+// that would be another attempt.
+
+if (text.here && new URL(text.here, location).origin === location.origin) {
+  history.replaceState(null, '', text.here);
+}
+
+
 // What is left until the code expires, and until it can be sent again.
 
 const counted = (unit) => new Intl.NumberFormat(document.documentElement.lang,
@@ -233,10 +241,10 @@ if (text.look) {
       { headers: { Accept: 'application/json' } }).catch(() => null);
     const news = await answer?.json().catch(() => null);
 
-    if (news?.code === 'undeliverable') {
+    if (['undeliverable', 'code_spent'].includes(news?.code)) {
       over = true;
       problem(news.detail);
-      main.querySelector('details').open = true;
+      main.querySelector('details').open = news.code === 'undeliverable';
 
     } else if (news?.code !== 'no_signup') {
       later();

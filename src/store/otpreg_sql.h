@@ -278,13 +278,16 @@ X(OTPREG_SQL_GIVEN_UP,                                                        \
   "                    last_error = ?"                                        \
   " WHERE id = ? AND lease = ?")                                              \
                                                                               \
-/* otp_id: whether its message was given up; only of the first one to an      \
- * address in a day, which the owner of an address gets, too.  What decides   \
- * that is the same for a decoy; and the time that it takes to be refused must\
- * not tell which of them it was.  The day is an hour longer than the one in  \
- * which an owner is told once. */                                            \
+/* attempts_max, otp_id: whether its attempts are used up; and whether its    \
+ * message was given up, only of the first one to an address in a day, which  \
+ * the owner of an address gets, too.  What decides that is the same for a    \
+ * decoy; and the time that it takes to be refused must not tell which of     \
+ * them it was.  The day is an hour longer than the one in which an owner is  \
+ * told once. */                                                              \
 X(OTPREG_SQL_DELIVERY,                                                        \
-  "SELECT o.expires_at > NOW(6)"                                              \
+  "SELECT o.expires_at > NOW(6) AND o.attempts >= ?"                          \
+  "       AND o.consumed_at IS NULL,"                                         \
+  "       o.expires_at > NOW(6)"                                              \
   "   AND o.sent_at <= NOW(6) - INTERVAL 5 SECOND AND o.sends = 1"            \
   "   AND EXISTS (SELECT 1 FROM messages m WHERE m.otp_id = o.id"             \
   "               AND m.failed_at IS NOT NULL)"                               \

@@ -273,16 +273,23 @@ otpreg_outcome_t otpreg_store_finish(const otpreg_db_conf_t *conf,
     unsigned delay_ms, const char *reason, char *error);
 
 
+typedef struct {
+    bool        failed;         /* the message was given up */
+    bool        spent;          /* the attempts are used up */
+} otpreg_store_delivery_t;
+
+
 /*
- * Whether the message of an OTP was given up: told from 5 seconds after it was
- * queued on, while the code lives, and of the first message to an address in a
- * day only: the owner of an address is told once a day, and who asks must not
- * see that from what becomes of it.
+ * What became of an OTP that lives and was not used.  That its message failed
+ * is told from 5 seconds after it was queued on, and of the first message to an
+ * address in a day only: the owner of an address is told once a day, and who
+ * asks must not see that from what becomes of it.
  *
- * failed [out] false when it was none, or is still on its way
+ * out [out] all false when there is no such OTP, and after an error
  */
 otpreg_outcome_t otpreg_store_delivery(const otpreg_db_conf_t *conf,
-    const uint8_t id[OTPREG_ID_LEN], bool *failed, char *error);
+    const uint8_t id[OTPREG_ID_LEN], unsigned attempts_max,
+    otpreg_store_delivery_t *out, char *error);
 
 
 /*

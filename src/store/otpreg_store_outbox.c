@@ -18,7 +18,8 @@
 
 typedef struct {
     const uint8_t                  *id;
-    bool                            failed;
+    unsigned                        attempts_max;
+    otpreg_store_delivery_t         out;
 } otpreg_store_delivery_work_t;
 
 
@@ -322,29 +323,49 @@ otpreg_store_delivery_work(otpreg_db_t *db, void *data, bool lost)
 {
     otpreg_store_delivery_work_t *work = data;
 
-    otpreg_db_param_t  id;
+    otpreg_db_rc_t      rc;
+    otpreg_db_param_t   params[2];
+    otpreg_db_column_t  columns[2];
 
     (void) lost;                                /* it only reads */
 
-    id = otpreg_store_id(work->id);
+    params[0] = otpreg_store_int(work->attempts_max);
+    params[1] = otpreg_store_id(work->id);
 
-    return otpreg_store_exists(db, OTPREG_SQL_DELIVERY, &id, &work->failed);
+    columns[0] = otpreg_store_out_int();
+    columns[1] = otpreg_store_out_int();
+
+    rc = otpreg_db_query(db, OTPREG_SQL_DELIVERY, params, columns, 2);
+
+    if (rc == OTPREG_DB_OK) {
+        work->out.spent = (columns[0].num != 0);
+        work->out.failed = (columns[1].num != 0);
+    }
+
+    return (rc == OTPREG_DB_NONE) ? OTPREG_DB_OK : rc;
 }
 
 
 otpreg_outcome_t
 otpreg_store_delivery(const otpreg_db_conf_t *conf,
-    const uint8_t id[OTPREG_ID_LEN], bool *failed, char *error)
+    const uint8_t id[OTPREG_ID_LEN], unsigned attempts_max,
+    otpreg_store_delivery_t *out, char *error)
 {
     otpreg_outcome_t              outcome;
     otpreg_store_delivery_work_t  work;
 
+    memset(&work, 0, sizeof(otpreg_store_delivery_work_t));
+
     work.id = id;
-    work.failed = false;
+    work.attempts_max = attempts_max;
 
     outcome = otpreg_store_run(conf, otpreg_store_delivery_work, &work, error);
 
-    *failed = (outcome == OTPREG_OK && work.failed);
+    memset(out, 0, sizeof(otpreg_store_delivery_t));
+
+    if (outcome == OTPREG_OK) {
+        *out = work.out;
+    }
 
     return outcome;
 }

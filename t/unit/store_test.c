@@ -3306,9 +3306,9 @@ store_test_schema(void)
 static otpreg_outcome_t
 store_test_look(const otpreg_db_conf_t *conf, const uint8_t *id)
 {
-    bool  failed;
+    otpreg_store_delivery_t  delivery;
 
-    return otpreg_store_delivery(conf, id, &failed, store_test_error);
+    return otpreg_store_delivery(conf, id, 5, &delivery, store_test_error);
 }
 
 
