@@ -19,6 +19,11 @@
 
 static ngx_int_t ngx_http_otpreg_body_error_page(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf);
+static ngx_int_t ngx_http_otpreg_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+
+
+static ngx_http_request_body_filter_pt  ngx_http_otpreg_body_next_filter;
 
 
 ngx_int_t
@@ -93,6 +98,47 @@ ngx_http_otpreg_body_error_page(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
     clcf->error_pages = pages;
 
     return ngx_http_compile_complex_value(&ccv);
+}
+
+
+void
+ngx_http_otpreg_body_init(void)
+{
+    ngx_http_otpreg_body_next_filter = ngx_http_top_request_body_filter;
+    ngx_http_top_request_body_filter = ngx_http_otpreg_body_filter;
+}
+
+
+/*
+ * The condition is the one on which nginx's last filter writes to a temporary
+ * file.  The buffer has the bytes of the connection: chunks of one byte with
+ * long extensions fill it long before client_max_body_size is reached.
+ */
+
+static ngx_int_t
+ngx_http_otpreg_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_request_body_t     *rb;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    rb = r->request_body;
+
+    if (rb->rest > 0 && rb->buf != NULL && rb->buf->last == rb->buf->end) {
+
+        olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+        if (olcf->role == NGX_HTTP_OTPREG_REGISTER
+            || olcf->role == NGX_HTTP_OTPREG_VERIFY
+            || olcf->role == NGX_HTTP_OTPREG_RESEND)
+        {
+            ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                          "otpreg: the body of the request does not fit its "
+                          "buffer");
+            return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        }
+    }
+
+    return ngx_http_otpreg_body_next_filter(r, in);
 }
 
 

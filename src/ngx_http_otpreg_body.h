@@ -26,6 +26,14 @@
 ngx_int_t ngx_http_otpreg_body_bound(ngx_conf_t *cf);
 
 
+/*
+ * Refuse, in the same way, a body that fills its buffer before it is whole:
+ * nginx would write what it has to a temporary file.  Thread: configuration,
+ * once, after nginx's own filter is there.
+ */
+void ngx_http_otpreg_body_init(void);
+
+
 /* Whether a handler is called for such a refusal. */
 ngx_uint_t ngx_http_otpreg_body_is_refused(ngx_http_request_t *r);
 

@@ -13,6 +13,7 @@
 
 #include "otpreg_form.h"
 
+#include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_metric.h"
@@ -23,6 +24,7 @@
 
 
 static ngx_int_t ngx_http_otpreg_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_otpreg_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_otpreg_init_process(ngx_cycle_t *cycle);
 static void ngx_http_otpreg_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_otpreg_flush(ngx_cycle_t *cycle);
@@ -30,7 +32,7 @@ static void ngx_http_otpreg_flush(ngx_cycle_t *cycle);
 
 static ngx_http_module_t  ngx_http_otpreg_module_ctx = {
     ngx_http_otpreg_preconfiguration,      /* preconfiguration */
-    ngx_http_otpreg_missing_warn,          /* postconfiguration */
+    ngx_http_otpreg_postconfiguration,     /* postconfiguration */
 
     ngx_http_otpreg_create_main_conf,      /* create main configuration */
     ngx_http_otpreg_init_main_conf,        /* init main configuration */
@@ -69,6 +71,15 @@ ngx_http_otpreg_preconfiguration(ngx_conf_t *cf)
     }
 
     return ngx_http_otpreg_add_variables(cf);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_otpreg_body_init();
+
+    return ngx_http_otpreg_missing_warn(cf);
 }
 
 

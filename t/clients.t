@@ -177,6 +177,15 @@ subtest 'HTTP/2' => sub {
     is `$curl/register -o /dev/null -w '%{http_code}'`, 200,
        'streams that were reset do no harm';
     like `printf '%20000s' | $curl/register -d \@- -i`, qr{^HTTP/2 413}, 'too large';
+
+    # as large as the buffer, and its length is not told
+
+    my $json = "-H 'Content-Type: application/json'";
+    like `printf '%131072s' | $curl/register -X POST -T - -i $json`,
+         qr{^HTTP/2 413},
+         'what fills the buffer';
+    unlike $nginx->error_log, qr/buffered to a temporary file/,
+           'is not written to a file';
 };
 
 

@@ -353,6 +353,26 @@ my $chunked = sub {
 is $chunked->('{"username":"a"}', 3)->{status}, 422, 'a small one is read';
 is $chunked->('x' x 20000, 4000)->{status}, 413, '20 KB are too large';
 is $chunked->('x' x 200000, 4000)->{status}, 413, '200 KB are too large';
+
+# a byte a chunk, with extensions: the buffer of the connection's bytes is full
+# before the body is large
+
+my $extended = sub {
+    my ($body, $extension) = @_;
+    my $chunks = join '', map { "1;x=$extension\r\n$_\r\n" } split //, $body;
+    return http('POST', '/register',
+                raw => "POST /register HTTP/1.1\r\nHost: localhost\r\n"
+                . "Connection: close\r\nTransfer-Encoding: chunked\r\n"
+                . "Content-Type: application/json\r\n\r\n${chunks}0\r\n\r\n");
+};
+my $body = '{"username":"a","password":"chunky horse battery staple",'
+           . '"y":"%s"}';
+is $extended->(sprintf($body, 'y' x 500), 'e' x 117)->{status}, 422,
+   'chunks with extensions are read';
+for my $n (1100, 1500, 4000) {
+    is $extended->(sprintf($body, 'y' x $n), 'e' x 117)->{status}, 413,
+       "but not $n of them";
+}
 unlike error_log_text(), qr/buffered to a temporary file/,
        'no form got into a temporary file';
 
