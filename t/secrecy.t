@@ -10,6 +10,7 @@ use warnings;
 
 use lib 't/lib';
 use OtpReg;
+use OtpReg::Alike;
 use OtpReg::Provider;
 use Test::Nginx::Socket 'no_plan';
 
@@ -64,18 +65,6 @@ sub send_form {
     return http('POST', $path, $type => $form, cookie => $cookie // '');
 }
 
-# an owner, as a sign-up makes one
-
-sub own {
-    my ($to) = @_;
-    my $column = $to =~ /@/ ? 'email' : 'phone';
-
-    sql("INSERT INTO users (username, username_key, $column, ${column}_key,
-                            password, is_active, ${column}_verified_at,
-                            verified_at, created_at)
-         VALUES ('$to', '$to', '$to', '$to', '', 1, NOW(6), NOW(6), NOW(6))");
-}
-
 sub use_up {
     my ($to) = @_;
     my $channel = $to =~ /@/ ? 1 : 2;
@@ -96,40 +85,10 @@ sub prepare {
     use_up($to) if $kind =~ /refused/;
 }
 
-# All of an answer but what must differ: the date, the sealed bytes (their
-# number stays), what was typed, and seconds that went by.
-
-sub bare {
-    my ($res) = @_;
-    my $raw = $res->{raw};
-
-    $raw =~ s/^Date: [^\r]*/Date:/m;
-    $raw =~ s/^(Set-Cookie: otpreg=)([^;]*)/$1 . length $2/me;
-    $raw =~ s/\b[au]\d{5,}(?:\@example\.com)?/sprintf "%d bytes", length $&/ge;
-    $raw =~ s/\+4930\d+/sprintf "%d bytes", length $&/ge;
-    $raw =~ s/\+4\*\*\*\d\d/masked/g;
-    $raw =~ s/^(Retry-After: )(?:3[45]\d\d|3600)\r/$1an hour\r/m;
-    $raw =~ s/(expires_in(?:":|=\[))[3-6]\d\d\b/$1most/g;
-    $raw =~ s/(expires_minutes=\[)(?:[6-9]|10)\b/$1most/;
-    $raw =~ s/(resend_in(?:":|=\[))[2-6]\d\b/$1most/g;
-    $raw =~ s/wait [2-6]\d seconds/wait most seconds/;
-    $raw =~ s/^(Retry-After: )[2-6]\d\r/$1a minute\r/m;
-
-    return $raw;
-}
-
 sub attempts {
     my ($cookie, $type) = @_;
     return map { bare(send_form('/verify-otp', $type, { otp => '000000' },
                                 $cookie)) } 1 .. 7;
-}
-
-# as if the newest message of all were older
-
-sub later {
-    my ($interval) = @_;
-    sql("UPDATE otps SET sent_at = sent_at - INTERVAL $interval;
-         UPDATE sends SET sent_at = sent_at - INTERVAL $interval");
 }
 
 no_shuffle();
