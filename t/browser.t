@@ -418,6 +418,40 @@ in_browser('a password that is not as it must be', {}, sub {
     is $browser->path, '/verify-otp', 'both are sent';
 });
 
+in_browser('an error that only the server sees', {}, sub {
+    my ($browser) = @_;
+
+    my $taken = sign_up($browser) =~ s/\@.*//r;
+    sql("UPDATE users SET is_active = 1, verified_at = NOW(6),
+         email_verified_at = NOW(6) WHERE username = '$taken'");
+
+    open_form($browser);
+    my $name = fresh_name();
+    fill_in($browser, $taken, "$name\@example.com", $Password, $Password);
+    $browser->press('Create account');
+    is $browser->path, '/register', 'the form again';
+    is $browser->title, 'Error: Create your account', 'its title says why';
+    is invalid_ids($browser), 'username', 'what is wrong';
+    focus_is($browser, 'username', 'has the focus');
+
+    for ('Password', 'Confirm password') {
+        my $field = $browser->field($_);
+        is $browser->property($field, 'value'), $Password, "$_: kept";
+        is $browser->attribute($field, 'type'), 'password', 'and hidden';
+    }
+
+    is scalar $browser->find_all('.entry button'), 2, 'the script works on';
+    shot($browser, 'desktop-register-taken');
+    $browser->clear($browser->field('Username'));
+    $browser->type($browser->field('Username'), $name);
+    $browser->press('Create account');
+    is $browser->path, '/verify-otp', 'and all is well';
+
+    enter_code($browser, code_for("$name\@example.com", 10));
+    is is_active("$name\@example.com"), '1 verified',
+       'with the password that was kept';
+});
+
 in_browser('names, roles and attributes', {}, sub {
     my ($browser) = @_;
 

@@ -281,3 +281,45 @@ for (const form of document.querySelectorAll('form')) {
   // Back from the next page: it may be sent again.
   addEventListener('pageshow', free);
 }
+
+
+// After an error the page that answers is without both passwords.  So this one
+// stays, shows what that one has, and keeps them.
+
+const signup = document.querySelector('form.signup');
+
+const stay = async (answer, sent) => {
+  const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+
+  document.title = page.title;
+  document.body.replaceWith(page.body);
+
+  for (const input of document.querySelectorAll('input[type=password]')) {
+    input.value = sent.get(input.name) ?? '';
+  }
+
+  await import(`${import.meta.url.replace(/\?.*/, '')}?${Date.now()}`);
+  document.querySelector('[autofocus]')?.focus();
+};
+
+if (text.keep && new URL(signup.action).origin === location.origin) {
+  signup.addEventListener('submit', async (event) => {
+    if (event.defaultPrevented) {
+      return;
+    }
+
+    event.preventDefault();
+
+    const sent = new URLSearchParams(new FormData(signup));
+    const answer = await fetch(signup.action, { method: 'POST', body: sent })
+      .catch(() => null);
+
+    if (answer === null) {
+      signup.submit();          // the browser says what is wrong
+    } else if (answer.redirected) {
+      location.assign(answer.url);
+    } else {
+      await stay(answer, sent);
+    }
+  });
+}

@@ -418,7 +418,7 @@ sub paste {
 sub press {
     my ($self, $button) = @_;
 
-    my $old = $self->find('html');
+    my $old = $self->find('body');
     my $found = ref $button ? $button : $self->button($button)
                                         // die "no button \"$button\"\n";
     $self->click($found);
