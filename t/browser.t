@@ -418,6 +418,26 @@ in_browser('a password that is not as it must be', {}, sub {
     is $browser->path, '/verify-otp', 'both are sent';
 });
 
+in_browser('a long word on a small button, with room between letters', {}, sub {
+    my ($browser) = @_;
+
+    open_form($browser);
+    my $lines = $browser->script(<<'EOC');
+document.documentElement.style.width = '320px';
+
+return [...document.querySelectorAll('.entry button')].map((button) => {
+  const words = document.createRange();
+
+  button.textContent = 'Anzeigen';
+  button.style.letterSpacing = '.12em';
+  button.style.wordSpacing = '.16em';
+  words.selectNodeContents(button);
+  return words.getClientRects().length;
+});
+EOC
+    is "@$lines", '1 1', 'it is not broken';
+});
+
 in_browser('an error that only the server sees', {}, sub {
     my ($browser) = @_;
 

@@ -320,6 +320,37 @@ like rendered('pages/verify-otp.html', %Sms), qr/data-sms="1"/,
 like rendered('pages/verify-otp.html', %Mail), qr/data-sms=""/, 'or by mail';
 
 
+# ----- colours
+
+# WCAG's contrast of two colours, #rrggbb or #rgb
+
+sub contrast {
+    my @luminance = map {
+        my @rgb = map { hex($_) / 255 } s/^#(.)(.)(.)$/#$1$1$2$2$3$3/r
+                                        =~ /([0-9a-f]{2})/g;
+        my ($r, $g, $b) = map { $_ <= .04045 ? $_ / 12.92
+                                             : (($_ + .055) / 1.055) ** 2.4 }
+                          @rgb;
+        .2126 * $r + .7152 * $g + .0722 * $b + .05;
+    } @_;
+    return $luminance[0] / $luminance[1];
+}
+
+my $Css = text_of('pages/otpreg.css');
+my @Schemes = grep { /--wrong-tint/ } $Css =~ /:root \{(.*?)\}/gs;
+is @Schemes, 2, 'light and dark';
+
+for my $scheme (@Schemes) {
+    my %colour = $scheme =~ /--([a-z-]+): (#[0-9a-f]+);/g;
+
+    for (qw(wrong good)) {
+        my $ratio = contrast(@colour{$_, "$_-tint"});
+        cmp_ok $ratio > 1 ? $ratio : 1 / $ratio, '>=', 7,
+               "$_: text on its notice";
+    }
+}
+
+
 # ----- mails and text messages
 
 # the longest that is one message, with the line that the module adds to a code
