@@ -61,8 +61,8 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_FORM_EXPIRED] = {
         422, ngx_string("form_expired"),
-        ngx_string("This form was open for too long. Please enter your "
-                   "password again and send it once more.") },
+        ngx_string("This form was open for too long. Enter your password "
+                   "again and resubmit the form.") },
 
     [OTPREG_CHALLENGE_REQUIRED] = {
         422, ngx_string("challenge_required"),
@@ -70,14 +70,14 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_CHALLENGE_FAILED] = {
         422, ngx_string("challenge_failed"),
-        ngx_string("The check that you are not a robot failed. Please try "
+        ngx_string("We could not confirm that you are not a robot. Please try "
                    "again.") },
 
     [OTPREG_NO_SIGNUP] = {
         409, ngx_string("no_signup"),
-        ngx_string("No sign-up is waiting for a code in this browser. If you "
-                   "have verified your address already, log in; else please "
-                   "register first.") },
+        ngx_string("No sign-up in this browser is waiting for verification. "
+                   "If you have already verified it, log in. Otherwise, sign "
+                   "up first.") },
 
     [OTPREG_CODE_WRONG] = {
         422, ngx_string("code_wrong"),
@@ -99,23 +99,22 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_ADDRESS_PROVED] = {
         409, ngx_string("address_proved"),
-        ngx_string("This address belongs to an account already. Please log "
-                   "in.") },
+        ngx_string("This email address or phone number already belongs to an "
+                   "account. Please log in.") },
 
     [OTPREG_USERNAME_PROVED] = {
         409, ngx_string("username_proved"),
-        ngx_string("Somebody else took this username in the meantime. Please "
-                   "register with another one.") },
+        ngx_string("Someone else has taken this username in the meantime. "
+                   "Please sign up with another one.") },
 
     [OTPREG_RESEND_TOO_SOON] = {
         429, ngx_string("resend_too_soon"),
-        ngx_string("Please wait {n} seconds before you request another "
-                   "message.") },
+        ngx_string("Please wait {n} s before you request another message.") },
 
     [OTPREG_ADDRESS_LIMIT] = {
         429, ngx_string("address_limit"),
-        ngx_string("Too many codes were requested for this address. Please "
-                   "try again later.") },
+        ngx_string("Too many codes were requested for this email address or "
+                   "phone number. Please try again later.") },
 
     [OTPREG_CLIENT_LIMIT] = {
         429, ngx_string("client_limit"),
@@ -130,7 +129,7 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_CHANGE_LIMIT] = {
         422, ngx_string("change_limit"),
-        ngx_string("The address was changed too often. Please register "
+        ngx_string("The address was changed too often. Please sign up "
                    "again.") },
 
     [OTPREG_UNDELIVERABLE] = {
@@ -168,7 +167,7 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_NOT_UTF8] = {
         422, ngx_string("not_utf8"),
-        ngx_string("This holds characters that cannot be read.") },
+        ngx_string("This field contains characters that cannot be read.") },
 
     [OTPREG_USERNAME_INVALID] = {
         422, ngx_string("username_invalid"),
@@ -199,7 +198,7 @@ static const ngx_http_otpreg_answer_t
     [OTPREG_PHONE_INVALID] = {
         422, ngx_string("phone_invalid"),
         ngx_string("Enter a phone number with its country code, for example "
-                   "+44 20 7946 0018.") },
+                   "+44 7700 900018.") },
 
     [OTPREG_PHONE_COUNTRY] = {
         422, ngx_string("phone_country"),
@@ -207,8 +206,7 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_CHANNEL_INVALID] = {
         422, ngx_string("channel_invalid"),
-        ngx_string("Choose where the code shall go: to your email address or "
-                   "to your phone.") },
+        ngx_string("Choose where to send the code.") },
 
     [OTPREG_PASSWORD_TOO_SHORT] = {
         422, ngx_string("password_too_short"),
@@ -235,7 +233,7 @@ static const ngx_http_otpreg_answer_t
 
     [OTPREG_PASSWORD_CONTROL] = {
         422, ngx_string("password_control"),
-        ngx_string("The password must not hold control characters.") },
+        ngx_string("The password must not contain control characters.") },
 
     [OTPREG_PASSWORD_MISMATCH] = {
         422, ngx_string("password_mismatch"),

@@ -595,7 +595,7 @@ sub says_no_signup {
     my ($browser, $what) = @_;
 
     is $browser->status, 409, "$what: refused";
-    like $browser->text, qr/No sign-up is waiting for a code in this browser\./,
+    like $browser->text, qr/No sign-up in this browser is waiting for verification\./,
          "$what: it says why";
     ok !$browser->field('Code'), "$what: it asks for no code";
 
@@ -619,7 +619,7 @@ in_browser('sent again too soon', { javascript => 0 }, sub {
     my $code = code_for($address, 10);
 
     $browser->press('Send the code again');
-    like $browser->text, qr/Please wait [1-6]?\d seconds before/,
+    like $browser->text, qr/Please wait [1-6]?\d s before/,
          'how many seconds to wait';
     ok $browser->field('Code'), 'the first code may be entered all the same';
     is sql("SELECT sends FROM otps WHERE address = '$address'"), 1,

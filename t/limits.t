@@ -163,8 +163,8 @@ is http('POST', '/register', form => form('page@example.com'))->{status}, 303,
    'the first';
 my $res = http('POST', '/register', form => form('page@example.com'));
 is $res->{status}, 429, 'the second';
-is $res->{body}, "Too many codes were requested for this address. Please try "
-                 . "again later.\n", 'says why';
+is $res->{body}, "Too many codes were requested for this email address or "
+                 . "phone number. Please try again later.\n", 'says why';
 
 
 === TEST 6: it survives a reload and holds across nodes: it is in the database

@@ -65,7 +65,7 @@ is $res->{json}{code}, 'resend_too_soon', 'a problem document';
 
 $res = http('POST', '/resend-otp', cookie => $signup->{cookie}, form => {});
 is $res->{status}, 429, 'the same for a form';
-like $res->{body}, qr/^error=\[Please wait \d+ seconds before/,
+like $res->{body}, qr/^error=\[Please wait \d+ s before/,
      'said on the verify page';
 is mail_count($signup->{to}) <= 1, 1, 'nothing was sent';
 
@@ -159,7 +159,7 @@ is $res->{status}, 409, 'no cookie';
 is $res->{json}{code}, 'no_signup', 'a problem';
 $res = http('POST', '/resend-otp', form => {});
 is $res->{status}, 409, 'a browser is told so, too';
-like $res->{body}, qr/No sign-up is waiting/, 'on the verify page';
+like $res->{body}, qr/No sign-up in this browser/, 'on the verify page';
 
 my $signup = signup();
 is try_code($signup, code_for($signup->{to}))->{status}, 200, 'verified';

@@ -190,7 +190,7 @@ is http('GET', '/register')->{body}, "optional optional required sms [] \n",
    'which fields there are';
 is http('POST', '/register', form => { phone => '<1>' })->{body},
    "optional optional required sms [&lt;1&gt;] Enter a phone number with its "
-   . "country code, for example +44 20 7946 0018.\n", 'what was typed';
+   . "country code, for example +44 7700 900018.\n", 'what was typed';
 
 
 === TEST 8: resend, and a message in the language of the sign-up

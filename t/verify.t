@@ -69,7 +69,7 @@ for my $cookie (undef, 'otpreg=x', 'otpreg=' . 'A' x 300) {
 }
 my $res = http('POST', '/verify-otp', form => { otp => '123456' });
 is $res->{status}, 409, 'a code is refused';
-like $res->{body}, qr/No sign-up is waiting/, 'and told why';
+like $res->{body}, qr/No sign-up in this browser/, 'and told why';
 $res = http('GET', '/verify-otp', headers => {
                 Accept => 'application/json' });
 is $res->{status}, 409, 'JSON gets a problem';
