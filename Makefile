@@ -26,7 +26,7 @@ LOCKED = mkdir -p build/nginx && flock $(1).lock \
 	$(MAKE) --no-print-directory TREE=$(1)
 
 .PHONY: all build nginx check test flows asan tsan valgrind faults faults-asan \
-	demo clean help
+	galera demo clean help
 
 all: build
 
@@ -43,6 +43,7 @@ help:
 	@echo 'make faults            20,000 sign-ups while everything fails'
 	@echo 'make faults-asan       2,000 with sanitizers'
 	@echo 'make tsan              what ends in a bad order, with ThreadSanitizer'
+	@echo 'make galera            10,000 on a Galera cluster whose nodes fail'
 	@echo 'make clean             remove build/'
 	@echo
 	@echo 'Missing Debian packages are installed when make runs as root.'
@@ -60,6 +61,7 @@ PACKAGES_TEST = perl libtest-base-perl libtest-longstring-perl \
 	liblist-moreutils-perl libhttp-message-perl libipc-run-perl \
 	liburi-perl python3 python3-aiosmtpd chromium chromium-driver \
 	clang libclang-rt-14-dev valgrind exuberant-ctags util-linux dpkg-dev
+PACKAGES_GALERA = galera-4 mariadb-server rsync python3
 
 # nginx is started by its package's postinst unless a policy forbids it
 define install
@@ -190,6 +192,8 @@ FAULT_SIGNUPS_ASAN ?= 2000
 FAULT_CLIENTS ?= 32
 FAULT_OUTAGES ?= 1
 
+GALERA_SIGNUPS ?= 10000
+
 include t/unit/unit.mk
 include t/unit/smtp.mk
 
@@ -231,6 +235,10 @@ faults-asan: packages-test
 	    OTPREG_FAULT_OUTAGES=$(FAULT_OUTAGES) \
 	    OTPREG_FAULT_CLIENTS=$(FAULT_CLIENTS) \
 	    $(MAKE) --no-print-directory asan FLOWS_ASAN=t/faults.t
+
+galera: packages-run build
+	$(call install,$(PACKAGES_GALERA))
+	PATH=$$PATH:/usr/sbin GALERA_SIGNUPS=$(GALERA_SIGNUPS) perl t/galera.pl
 
 valgrind:
 	TEST_NGINX_USE_VALGRIND=1 $(PROVE) $(FLOWS_VALGRIND)

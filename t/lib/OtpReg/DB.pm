@@ -23,6 +23,9 @@ package OtpReg::DB;
 # db_fill()  db_unfill()          no space is left on its disk, and again; the
 #                                 former returns false without a disk
 # db_log()                        what mariadbd wrote so far
+#
+# $OtpReg::DB::Server is not exported: arguments of the client by which sql()
+# reaches another server than this one, see OtpReg::Galera.
 
 use v5.10.1;
 use strict;
@@ -41,9 +44,10 @@ use Exporter 'import';
 our @EXPORT = qw(sql sql_file db_start db_stop db_kill db_freeze db_thaw
                  db_running db_reset db_fill db_unfill db_log);
 
+our $Server;
 my ($Pid, $Data, $Socket, $Port, $Disk, @Args);
 
-my @Small = qw(--no-defaults --innodb-log-file-size=8M
+our @Small = qw(--no-defaults --innodb-log-file-size=8M
                --innodb-buffer-pool-size=16M --key-buffer-size=1M
                --aria-pagecache-buffer-size=1M --loose-skip-log-bin
                --innodb-temp-data-file-path=ibtmp1:4M:autoextend);
@@ -61,7 +65,6 @@ sub user_args {
 sub setup {
     my (%opt) = @_;
 
-    $Socket = socket_dir() . '/db.sock';
     at_end(\&teardown);
     mount_disk($opt{disk}) if $opt{disk};
     my $data = ($Disk // test_dir()) . '/db';
@@ -136,6 +139,7 @@ sub copy_template {
     my ($to) = @_;
 
     my $base = base_dir();
+    $Socket //= socket_dir() . '/db.sock';
 
     open my $lock, '>>', "$base/template.lock" or die "$base: $!\n";
     flock($lock, LOCK_EX) or die "flock: $!\n";
@@ -258,9 +262,10 @@ sub run_client {
 
     utf8::encode($input) if utf8::is_utf8($input);
     my $base = test_dir() . "/sql.$$";
+    my $server = $Server // "-S '$Socket'";
     spew("$base.in", $input);
     system("mariadb --no-defaults --default-character-set=utf8mb4 -uroot"
-           . " -N -B -S '$Socket' '$database'"
+           . " -N -B $server '$database'"
            . " <'$base.in' >'$base.out' 2>'$base.err'");
     my ($rc, $out, $err) = ($?, slurp("$base.out"), slurp("$base.err"));
     unlink map { "$base.$_" } qw(in out err);

@@ -13,12 +13,13 @@ package OtpReg::Load;
 #     first, signups     the numbers of the sign-ups: first .. first+signups-1
 #     seed      of what they choose to do
 #     patience  how long one waits for a message, in seconds
+#     kinds     { kind => share } instead of %Kinds
 #
 # running()    true while a client runs
 # ledger()     what was asked and answered, each
 #              { e => 'register', u, to, c, cookie, node, status, error, t }
 #              { e => 'resend',   u, c, cookie, status, error, t }
-#              { e => 'verify',   u, c, code, own, status, error, t }
+#              { e => 'verify',   u, c, code, own, node, status, error, t }
 #              { e => 'done', n, kind, result }
 #
 # u is the username of a sign-up, c the number of its cookie (each answer 201
@@ -49,14 +50,13 @@ use OtpReg::SMTP qw(mails);
 my %Kinds = (plain => 44, wrong => 10, spent => 4, resend => 8, never => 8,
              double => 8, rivals => 5, stranger => 4, refused => 3, hasty => 6,
              leaver => 8, crowd => 1);
-my @Kinds = map { ($_) x $Kinds{$_} } sort keys %Kinds;
 
 my $Password = 'correct horse battery staple';
 
 sub start {
     my ($class, %opt) = @_;
     my $self = bless { first => 1, clients => 8, seed => 1, patience => 15,
-                       %opt, owner => $$ }, $class;
+                       kinds => \%Kinds, %opt, owner => $$ }, $class;
 
     for my $k (0 .. $self->{clients} - 1) {
         my $pid = fork() // die "fork: $!\n";
@@ -100,12 +100,13 @@ sub client {
     open $self->{out}, '>>', test_dir() . "/ledger.$self->{first}.$k"
         or die "ledger: $!\n";
     $self->{json} = JSON::PP->new->canonical;
+    my @kinds = map { ($_) x $self->{kinds}{$_} } sort keys %{ $self->{kinds} };
 
     for (my $n = $k; $n < $self->{signups}; $n += $self->{clients}) {
         POSIX::_exit(0) if !kill 0, $self->{owner};
 
         my $number = $self->{first} + $n;
-        my $kind = $Kinds[rand @Kinds];
+        my $kind = $kinds[rand @kinds];
         my $result = $self->can("do_$kind")->($self, $number);
 
         $self->note(e => 'done', n => $number, kind => $kind,
@@ -225,9 +226,9 @@ sub resend {
 }
 
 sub verify_note {
-    my ($self, $p, $code, $res) = @_;
+    my ($self, $p, $code, $res, $port) = @_;
     $self->note(e => 'verify', u => $p->{u}, c => $p->{c}, code => $code,
-                own => (grep { $_ eq $code } codes($p)) ? 1 : 0, status($res));
+                node => $port, own => (grep { $_ eq $code } codes($p)) ? 1 : 0, status($res));
 }
 
 # until somebody answers: the error code, or '' for success
@@ -236,10 +237,11 @@ sub verify {
     my ($self, $p, $code) = @_;
 
     for (1 .. 20) {
-        my $res = http('POST', '/verify-otp', port => $self->port,
+        my $port = $self->port;
+        my $res = http('POST', '/verify-otp', port => $port,
                        timeout => 30, cookie => $p->{cookie},
                        json => { otp => $code });
-        $self->verify_note($p, $code, $res);
+        $self->verify_note($p, $code, $res, $port);
         return $res->{json}{code} // '' if $res->{status}
                                            && $res->{status} != 503;
         sleep 0.1 + rand 0.9;
