@@ -145,8 +145,8 @@ if (password && confirmed) {
 // Loaded again, a page that answers a form is asked for, and not sent once more:
 // that would be another attempt.
 
-if (text.here && new URL(text.here, location).origin === location.origin) {
-  history.replaceState(null, '', text.here);
+if (text.here && new URL(text.here, location).pathname === location.pathname) {
+  history.replaceState(null, '', location.href);
 }
 
 
