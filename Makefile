@@ -26,7 +26,7 @@ LOCKED = mkdir -p build/nginx && flock $(1).lock \
 	$(MAKE) --no-print-directory TREE=$(1)
 
 .PHONY: all build nginx check test flows asan tsan valgrind faults faults-asan \
-	galera demo clean help
+	mysql mysql-inside galera demo clean help
 
 all: build
 
@@ -44,6 +44,7 @@ help:
 	@echo 'make faults-asan       2,000 with sanitizers'
 	@echo 'make tsan              what ends in a bad order, with ThreadSanitizer'
 	@echo 'make galera            10,000 on a Galera cluster whose nodes fail'
+	@echo 'make mysql             with MySQL, its client and newer packages'
 	@echo 'make clean             remove build/'
 	@echo
 	@echo 'Missing Debian packages are installed when make runs as root.'
@@ -286,6 +287,27 @@ build/nginx-tsan: FORCE build/source/nginx-tsan
 	    || install -m 755 build/nginx/tsan-static/objs/nginx $@
 
 
+# Debian's unstable suite in a tree of its own: MySQL, libmysqlclient, a newer
+# nginx and a newer compiler.  What needs a browser, or Debian 12 itself, is
+# left out.
+
+MYSQL_TREE = build/mysql
+FLOWS_MYSQL = $(filter-out t/browser% t/build.t t/compat.t t/demo.t \
+	t/quickstart.t,$(FLOWS))
+
+mysql:
+	$(call install,debootstrap util-linux)
+	@t/mysql.sh $(MYSQL_TREE) tree
+	@echo 'left out there:' $(filter-out $(FLOWS_MYSQL),$(FLOWS))
+	@t/mysql.sh $(MYSQL_TREE) run make mysql-inside \
+	    FLOWS='$(FLOWS_MYSQL)' PACKAGES_BUILD= PACKAGES_NGINX=
+
+mysql-inside: build
+	@mysqld --version; nginx -v; $(CC) --version | head -n 1
+	@dpkg-query -W libmysqlclient24 libcurl4t64
+	@$(MAKE) --no-print-directory -k unit-store-plain flows
+
+
 # ----- generated
 
 sql/schema.sql: $(wildcard sql/migrations/*.sql)
@@ -298,5 +320,9 @@ sql/schema.sql: $(wildcard sql/migrations/*.sql)
 demo: build packages-run
 	@conf-examples/demo/run.sh
 
+# what is mounted there belongs to somebody else
 clean:
+	@if grep -F ' $(CURDIR)/build/' /proc/self/mountinfo >&2; then \
+	    echo 'this is mounted below build/: unmount it first' >&2; exit 1; \
+	fi
 	rm -rf build t/servroot

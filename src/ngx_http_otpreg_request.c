@@ -17,6 +17,7 @@
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
+#include "otpreg_registers.h"
 
 
 static ngx_int_t ngx_http_otpreg_refuse(ngx_http_request_t *r);
@@ -361,4 +362,6 @@ ngx_http_otpreg_wipe_form(ngx_http_request_t *r)
         sodium_memzero(ctx->form.data, ctx->form.len);
         ngx_str_null(&ctx->form);
     }
+
+    otpreg_registers_wipe();
 }

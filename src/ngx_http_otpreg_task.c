@@ -11,6 +11,7 @@
 
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_task.h"
+#include "otpreg_registers.h"
 
 
 /*
@@ -253,6 +254,9 @@ ngx_http_otpreg_task_thread(void *data, ngx_log_t *log)
     }
 
     t->job.work(t->job.data);
+
+    /* the thread waits for the next one, or for long */
+    otpreg_registers_wipe();
 }
 
 

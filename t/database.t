@@ -167,7 +167,7 @@ sub with_lock {
 
     my $file = test_dir() . '/lock.out';
     unlink $file;
-    open my $client, '|-', "mariadb --no-defaults -uroot -N -n"
+    open my $client, '|-', join(' ', db_client()) . " -uroot -N -n"
         . " -S '$ENV{TEST_NGINX_DB_SOCKET}' otpreg >'$file'" or die "$!\n";
     $client->autoflush(1);
     print {$client} "$statement; SELECT 'held';\n";
@@ -178,8 +178,7 @@ sub with_lock {
 }
 
 sub lock_waits {
-    return sql("SELECT variable_value FROM information_schema.global_status
-                WHERE variable_name = 'Innodb_row_lock_waits'");
+    return db_status('Innodb_row_lock_waits');
 }
 
 
@@ -298,8 +297,8 @@ subtest 'equal otpreg_database of many locations share connections' => sub {
         } 1 .. 2;
         is scalar(grep { $_ == 201 } @status), 24, '24 sign-ups';
 
-        my $connections = sql("SELECT COUNT(*) FROM information_schema
-                               .processlist WHERE user = 'otpreg'");
+        my $connections = sql("SELECT COUNT(*) FROM " . db_processlist()
+                              . " WHERE user = 'otpreg'");
         ok $nginx->quit(20), 'ends';
         return $connections;
     };

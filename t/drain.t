@@ -59,18 +59,19 @@ END
 
 sub queue {
     my ($channel, $n, $base) = @_;
+    my $seq = db_seq($n);
     sql("INSERT INTO otps (id, purpose, user_id, channel, address,
              address_key, key_name, digits, created_at, sent_at, expires_at)
          SELECT UNHEX(LPAD(HEX($base + seq), 32, '0')), 1, 0, $channel,
              CONCAT('q', seq), CONCAT('q', seq), 'k1', 6, NOW(6), NOW(6),
-             NOW(6) + INTERVAL 10 MINUTE FROM seq_1_to_$n;
+             NOW(6) + INTERVAL 10 MINUTE FROM $seq;
          INSERT INTO messages (id, site, otp_id, template, channel, address,
              address_key, created_at, expires_at, due_at)
          SELECT UNHEX(LPAD(HEX($base + seq), 32, '0')), 'default',
              UNHEX(LPAD(HEX($base + seq), 32, '0')), 'otp', $channel,
              CONCAT('q', seq), CONCAT('q', seq), NOW(6),
              NOW(6) + INTERVAL 10 MINUTE,
-             NOW(6) - INTERVAL ($n - seq) MICROSECOND FROM seq_1_to_$n");
+             NOW(6) - INTERVAL ($n - seq) MICROSECOND FROM $seq");
 }
 
 sub sent {

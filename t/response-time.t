@@ -174,7 +174,7 @@ subtest 'work that is longer than the time' => sub {
         sql("LOCK TABLES users WRITE; SELECT SLEEP(1.5)");
         POSIX::_exit(0);
     }
-    ok wait_until(sub { sql("SELECT COUNT(*) FROM information_schema.processlist
+    ok wait_until(sub { sql("SELECT COUNT(*) FROM " . db_processlist() . "
                              WHERE info LIKE 'SELECT SLEEP%'") }, 30),
        'the table is locked';
     my $begin = time;

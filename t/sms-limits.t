@@ -376,8 +376,9 @@ main::limits('otpreg_sms_prefix_limit 8/h; otpreg_sms_verified_share 50% of=4;'
 --- flow
 sql("INSERT INTO users (phone, phone_key, password, is_active,
                         phone_verified_at, verified_at, created_at)
-     SELECT CONCAT('+1418555010', seq), CONCAT('+1418555010', seq), 'x', 1,
-            NOW(6), NOW(6), NOW(6) FROM seq_0_to_9");
+     SELECT CONCAT('+1418555010', seq - 1),
+            CONCAT('+1418555010', seq - 1), 'x', 1,
+            NOW(6), NOW(6), NOW(6) FROM " . db_seq(10));
 my @owned = registers('14185550100', 4);
 my @free = registers('14195550100', 4);
 is rows('+1418555'), '14 4 4 4', 'decoys are counted as messages are';
@@ -466,7 +467,7 @@ is metric('total'), 2, 'both are counted';
 forget();
 sub old { sql("INSERT INTO sms_sends (site, prefix, otp_id, sent_at)
                SELECT 'default', '+1424555', REPEAT(0, 16),
-                      NOW(6) - INTERVAL 3 HOUR FROM seq_1_to_$_[0]") }
+                      NOW(6) - INTERVAL 3 HOUR FROM " . db_seq($_[0])) }
 old(19);
 is register('+14245550100')->{status}, 201, 'nineteen tell nothing';
 old(1);

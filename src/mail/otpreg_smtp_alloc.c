@@ -16,13 +16,16 @@
 
 
 /* a few for each thread: of its connections, and of the handle in use */
-#define OTPREG_SMTP_SLOTS        128
-#define OTPREG_SMTP_SLOT_SIZE    256
+#define OTPREG_SMTP_SLOTS        512
+#define OTPREG_SMTP_SLOT_SIZE    512
 
 
 /*
- * Where copies of passwords are; for the life of the process.  One that is too
- * long, or comes when all slots are taken, is a plain string that is wiped.
+ * Where copies of passwords are; for the life of the process.  libcurl copies
+ * one as a string, and newer ones (8.21) into a structure of its own, which is
+ * told by its size only: each small one that could hold the password is here.
+ * What is too long, or comes when all slots are taken, is plain memory that is
+ * wiped.
  */
 
 typedef struct {
@@ -32,6 +35,7 @@ typedef struct {
 
 static otpreg_smtp_slots_t        *otpreg_smtp_slots;
 static atomic_flag                 otpreg_smtp_taken[OTPREG_SMTP_SLOTS];
+static atomic_uint                 otpreg_smtp_next;
 
 static _Thread_local const char   *otpreg_smtp_password;
 
@@ -102,31 +106,72 @@ otpreg_smtp_alloc_realloc(void *p, size_t size)
 }
 
 
+/* a free slot for a copy of "size" bytes, or NULL */
+
+static char *
+otpreg_smtp_alloc_take(size_t size)
+{
+    unsigned  i, n;
+
+    if (size > OTPREG_SMTP_SLOT_SIZE) {
+        return NULL;
+    }
+
+    /* most of those before the last one that was given are taken */
+
+    n = atomic_load_explicit(&otpreg_smtp_next, memory_order_relaxed);
+
+    for (i = n; i < n + OTPREG_SMTP_SLOTS; i++) {
+
+        if (!atomic_flag_test_and_set(
+                &otpreg_smtp_taken[i % OTPREG_SMTP_SLOTS]))
+        {
+            atomic_store_explicit(&otpreg_smtp_next,
+                                  (i + 1) % OTPREG_SMTP_SLOTS,
+                                  memory_order_relaxed);
+
+            return otpreg_smtp_slots->slot[i % OTPREG_SMTP_SLOTS];
+        }
+    }
+
+    return NULL;
+}
+
+
+static void *
+otpreg_smtp_alloc_calloc(size_t n, size_t size)
+{
+    void  *p;
+
+    if (otpreg_smtp_password == NULL || n != 1
+        || size <= strlen(otpreg_smtp_password))
+    {
+        return calloc(n, size);
+    }
+
+    p = otpreg_smtp_alloc_take(size);
+
+    return p ? memset(p, 0, OTPREG_SMTP_SLOT_SIZE) : calloc(n, size);
+}
+
+
 static char *
 otpreg_smtp_alloc_strdup(const char *s)
 {
-    char      *p;
-    size_t     size;
-    unsigned   i;
+    char    *p;
+    size_t   size;
 
     size = strlen(s) + 1;
 
-    if (otpreg_smtp_password == NULL || size > OTPREG_SMTP_SLOT_SIZE
+    if (otpreg_smtp_password == NULL
         || strcmp(s, otpreg_smtp_password) != 0)
     {
         return strdup(s);
     }
 
-    for (i = 0; i < OTPREG_SMTP_SLOTS; i++) {
+    p = otpreg_smtp_alloc_take(size);
 
-        if (!atomic_flag_test_and_set(&otpreg_smtp_taken[i])) {
-            p = otpreg_smtp_slots->slot[i];
-            memcpy(p, s, size);
-            return p;
-        }
-    }
-
-    return strdup(s);
+    return p ? memcpy(p, s, size) : strdup(s);
 }
 
 
@@ -145,7 +190,8 @@ otpreg_smtp_alloc_init(void)
            && curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc,
                                    otpreg_smtp_alloc_free,
                                    otpreg_smtp_alloc_realloc,
-                                   otpreg_smtp_alloc_strdup, calloc)
+                                   otpreg_smtp_alloc_strdup,
+                                   otpreg_smtp_alloc_calloc)
               == CURLE_OK;
 }
 

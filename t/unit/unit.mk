@@ -24,8 +24,10 @@ UNIT_SANITIZE = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 
 UNIT_MAIL_LIBS = $(shell $(PKG_CONFIG) --libs libcurl)
-UNIT_STORE_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags libmariadb)
-UNIT_STORE_LIBS = $(shell $(PKG_CONFIG) --libs libmariadb)
+UNIT_MYSQL := $(shell $(PKG_CONFIG) --exists libmariadb && echo libmariadb \
+	|| echo mysqlclient)
+UNIT_STORE_CPPFLAGS = $(shell $(PKG_CONFIG) --cflags $(UNIT_MYSQL))
+UNIT_STORE_LIBS = $(shell $(PKG_CONFIG) --libs $(UNIT_MYSQL))
 
 UNIT_TESTS = $(filter-out store_test,\
 	$(patsubst t/unit/%.c,%,$(wildcard t/unit/*_test.c)))

@@ -3,9 +3,10 @@ package OtpReg::DB;
 # Copyright (C) The ngx_http_otpreg_module authors
 # SPDX-License-Identifier: BSD-2-Clause
 
-# A private mariadbd for one .t process: own data directory (a copy of
-# build/t/template, which is made once and has sql/schema.sql loaded), own
-# socket, killed when the process ends.  "use OtpReg" starts it; it exports
+# A private mariadbd, or mysqld where there is no mariadbd, for one .t process:
+# own data directory (a copy of build/t/template, which is made once and has
+# sql/schema.sql loaded), own socket, killed when the process ends.
+# "use OtpReg" starts it; it exports
 #
 # sql($statements, $database)     run as root, in "otpreg" unless told; rows as
 #                                 array references, in scalar context the first
@@ -13,7 +14,7 @@ package OtpReg::DB;
 #                                 server's message
 # sql_file($path, $database)      run a file; returns the raw output
 # db_start(@args)                 after db_stop() or db_kill(), on the same
-#                                 data; arguments for mariadbd, this time only
+#                                 data; arguments for the server, this time only
 # db_stop()                       a clean shutdown
 # db_kill()                       a crash; what was committed is there again
 #                                 after db_start()
@@ -22,7 +23,12 @@ package OtpReg::DB;
 # db_reset()                      empty all tables but the schema version's
 # db_fill()  db_unfill()          no space is left on its disk, and again; the
 #                                 former returns false without a disk
-# db_log()                        what mariadbd wrote so far
+# db_log()                        what the server wrote so far
+# db_is_mysql()                   whether it is MySQL, not MariaDB
+# db_client()                     the client's program, and its first arguments
+# db_status($name)                of SHOW GLOBAL STATUS
+# db_processlist()                the table of connections
+# db_seq($n)                      a table of the column seq, from 1 to $n
 #
 # $OtpReg::DB::Server is not exported: arguments of the client by which sql()
 # reaches another server than this one, see OtpReg::Galera.
@@ -42,24 +48,48 @@ use OtpReg::Env qw(root_dir base_dir test_dir free_port start_process
 use Exporter 'import';
 
 our @EXPORT = qw(sql sql_file db_start db_stop db_kill db_freeze db_thaw
-                 db_running db_reset db_fill db_unfill db_log);
+                 db_running db_reset db_fill db_unfill db_log db_is_mysql
+                 db_client db_status db_processlist db_seq);
 
 our $Server;
 my ($Pid, $Data, $Socket, $Port, $Disk, @Args);
 
-our @Small = qw(--no-defaults --innodb-log-file-size=8M
-               --innodb-buffer-pool-size=16M --key-buffer-size=1M
-               --aria-pagecache-buffer-size=1M --loose-skip-log-bin
-               --innodb-temp-data-file-path=ibtmp1:4M:autoextend);
+our @Small = qw(--no-defaults --innodb-buffer-pool-size=16M
+               --key-buffer-size=1M --loose-skip-log-bin);
 
-sub user_args {
-    return $> == 0 ? '--user=root' : ();
+our @Small_mariadb = qw(--innodb-log-file-size=8M
+                       --aria-pagecache-buffer-size=1M
+                       --innodb-temp-data-file-path=ibtmp1:4M:autoextend
+                       --max-recursive-iterations=1000000);
+
+# without TLS, as MariaDB is without a certificate
+my @Small_mysql = qw(--innodb-redo-log-capacity=8M --mysqlx=OFF
+                     --tls-version= --cte-max-recursion-depth=1000000);
+
+sub server {
+    state $server = do {
+        my @dirs = (split(/:/, $ENV{PATH} // ''), qw(/usr/sbin /usr/local/sbin));
+        my ($found) = grep { -x } map { my $name = $_; map { "$_/$name" } @dirs }
+                      qw(mariadbd mysqld);
+        $found // die "neither mariadbd nor mysqld is installed\n";
+    };
+
+    return $server;
+}
+
+sub db_is_mysql { server() !~ /mariadbd$/ }
+
+sub db_client { (db_is_mysql() ? 'mysql' : 'mariadb', '--no-defaults') }
+
+sub common_args {
+    return @Small, db_is_mysql() ? @Small_mysql : @Small_mariadb,
+           $> == 0 ? '--user=root' : ();
 }
 
 # Start for the first time and export TEST_NGINX_DB_*.
 #
 # tcp   also listen on 127.0.0.1, TEST_NGINX_DB_PORT
-# args  more arguments for mariadbd, kept over db_stop() and db_start()
+# args  more arguments for the server, kept over db_stop() and db_start()
 # disk  the size of a file system for its data, if we may mount one
 
 sub setup {
@@ -155,9 +185,7 @@ sub copy_template {
 # a template is made anew when this changes: the schema, the server, this file
 
 sub template_stamp {
-    my ($server) = grep { -x } map { "$_/mariadbd" }
-                   split(/:/, $ENV{PATH} // ''), qw(/usr/sbin /usr/local/sbin);
-    die "mariadbd is not installed\n" if !$server;
+    my $server = server();
 
     return md5_hex(map { slurp($_) } schema(), __FILE__)
            . " $server " . join ' ', (stat $server)[7, 9];
@@ -174,11 +202,15 @@ sub make_template {
     remove_tree(glob(base_dir() . '/template.new.*'));
     make_path("$new/tmp");
 
-    system('mariadb-install-db ' . join(' ', map { "'$_'" } @Small,
-           user_args(), "--datadir=$new/data", "--tmpdir=$new/tmp",
-           '--skip-test-db', '--auth-root-authentication-method=normal')
+    my @install = db_is_mysql()
+        ? (server(), common_args(), '--initialize-insecure')
+        : ('mariadb-install-db', common_args(), '--skip-test-db',
+           '--auth-root-authentication-method=normal');
+
+    system(join(' ', map { "'$_'" } @install, "--datadir=$new/data",
+                                    "--tmpdir=$new/tmp")
            . " >'$out' 2>&1") == 0
-        or die "mariadb-install-db failed:\n", slurp($out);
+        or die "$install[0] failed:\n", slurp($out);
 
     $Data = "$new/data";
     db_start('--skip-networking');
@@ -208,8 +240,8 @@ sub db_start {
                     : '--skip-networking';
 
     make_path(test_dir() . '/db.tmp');
-    $Pid = start_process({ log => $log }, 'mariadbd', @Small, user_args(),
-                         @net, "--datadir=$Data", "--socket=$Socket",
+    $Pid = start_process({ log => $log }, server(), common_args(), @net,
+                         "--datadir=$Data", "--socket=$Socket",
                          '--tmpdir=' . test_dir() . '/db.tmp',
                          '--pid-file=' . test_dir() . '/db.pid',
                          '--innodb-flush-log-at-trx-commit=2',
@@ -222,7 +254,7 @@ sub db_start {
     return 1 if $up && !$ended;
 
     $ended ? ($Pid = undef) : db_kill();
-    die "mariadbd does not start:\n", slurp($log);
+    die server() . " does not start:\n", slurp($log);
 }
 
 sub db_stop {
@@ -264,13 +296,13 @@ sub run_client {
     my $base = test_dir() . "/sql.$$";
     my $server = $Server // "-S '$Socket'";
     spew("$base.in", $input);
-    system("mariadb --no-defaults --default-character-set=utf8mb4 -uroot"
+    system(join(' ', db_client()) . ' --default-character-set=utf8mb4 -uroot'
            . " -N -B $server '$database'"
            . " <'$base.in' >'$base.out' 2>'$base.err'");
     my ($rc, $out, $err) = ($?, slurp("$base.out"), slurp("$base.err"));
     unlink map { "$base.$_" } qw(in out err);
 
-    die "$err" || "mariadb failed ($rc)\n" if $rc != 0;
+    die "$err" || "the client failed ($rc)\n" if $rc != 0;
     return $out;
 }
 
@@ -292,6 +324,23 @@ sub sql {
 sub sql_file {
     my ($path, $database) = @_;
     run_client($database // 'otpreg', slurp($path) // die "$path: $!\n");
+}
+
+sub db_status {
+    my ($name) = @_;
+    my ($row) = sql("SHOW GLOBAL STATUS LIKE '$name'");
+    return $row->[1];
+}
+
+sub db_processlist {
+    return (db_is_mysql() ? 'performance' : 'information')
+           . '_schema.processlist';
+}
+
+sub db_seq {
+    my ($n) = @_;
+    return "(WITH RECURSIVE s AS (SELECT 1 AS seq UNION ALL SELECT seq + 1"
+           . " FROM s WHERE seq < $n) SELECT seq FROM s) seq";
 }
 
 # empty all tables but that of the schema version

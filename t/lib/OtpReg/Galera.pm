@@ -136,7 +136,8 @@ sub arguments {
         'gmcast.listen_addr' => "tcp://$host:$self->{group}",
         'ist.recv_addr' => "$host:$self->{ist}", 'gcache.size' => '64M');
 
-    return (@OtpReg::DB::Small, "--datadir=" . $self->data($k),
+    return (@OtpReg::DB::Small, @OtpReg::DB::Small_mariadb,
+            "--datadir=" . $self->data($k),
         "--tmpdir=$dir/tmp$k", '--socket=mysqld.sock', "--pid-file=pid",
         "--bind-address=$host", "--port=$self->{port}", '--skip-name-resolve',
         qw(--max-connections=300 --innodb-buffer-pool-size=64M

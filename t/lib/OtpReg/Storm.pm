@@ -81,11 +81,12 @@ sub summary {
                      $deadlocks + ($self->{deadlocks} // 0);
 }
 
-# a mariadbd counts its own only
+# a server counts its own only
 
 sub deadlocks {
-    return sql("SELECT variable_value FROM information_schema.global_status
-                WHERE variable_name = 'Innodb_deadlocks'");
+    return db_status('Innodb_deadlocks') if !db_is_mysql();
+    return sql("SELECT count FROM information_schema.innodb_metrics
+                WHERE name = 'lock_deadlocks'");
 }
 
 # ----- the faults
@@ -240,7 +241,7 @@ sub do_db_deadlock {
 
 sub do_db_disconnect {
     sql(join ';', 'DO 0', map { "KILL $_->[0]" }
-        sql("SELECT id FROM information_schema.processlist
+        sql("SELECT id FROM " . db_processlist() . "
              WHERE user = 'otpreg' ORDER BY RAND() LIMIT 6"));
 }
 
