@@ -26,7 +26,7 @@ LOCKED = mkdir -p build/nginx && flock $(1).lock \
 	$(MAKE) --no-print-directory TREE=$(1)
 
 .PHONY: all build nginx check test flows asan tsan valgrind faults faults-asan \
-	mysql mysql-inside galera demo clean help
+	mysql mysql-inside galera big demo clean help
 
 all: build
 
@@ -45,6 +45,7 @@ help:
 	@echo 'make tsan              what ends in a bad order, with ThreadSanitizer'
 	@echo 'make galera            10,000 on a Galera cluster whose nodes fail'
 	@echo 'make mysql             with MySQL, its client and newer packages'
+	@echo 'make big               rows read by each statement, of 10 million users'
 	@echo 'make clean             remove build/'
 	@echo
 	@echo 'Missing Debian packages are installed when make runs as root.'
@@ -195,6 +196,10 @@ FAULT_OUTAGES ?= 1
 
 GALERA_SIGNUPS ?= 10000
 
+# an hour, 20 GB below build/, and this much memory for the server
+BIG_ROWS ?= 10000000
+BIG_MEMORY ?= 4G
+
 include t/unit/unit.mk
 include t/unit/smtp.mk
 
@@ -240,6 +245,10 @@ faults-asan: packages-test
 galera: packages-run build
 	$(call install,$(PACKAGES_GALERA))
 	PATH=$$PATH:/usr/sbin GALERA_SIGNUPS=$(GALERA_SIGNUPS) perl t/galera.pl
+
+big: packages-test
+	BIG_ROWS=$(BIG_ROWS) BIG_MEMORY=$(BIG_MEMORY) PATH=$$PATH:/usr/sbin \
+	    prove -v t/unit/big.t
 
 valgrind:
 	TEST_NGINX_USE_VALGRIND=1 $(PROVE) $(FLOWS_VALGRIND)

@@ -217,8 +217,8 @@ my %Attack = (
             "    if (share == 0) {\n        return false;",
             "    if (share != 101) {\n        return false;"]],
     44 => ['secrecy', 'the hint only of the first message of a day',
-           ['src/store/otpreg_sql.h', 's.sent_at <= o.created_at) = 1"',
-            's.sent_at <= o.created_at) > 0"']],
+           ['src/store/otpreg_sql.h', ' LIMIT 1 OFFSET 1) IS NULL"',
+            ' LIMIT 0) IS NULL"']],
 );
 
 

@@ -20,6 +20,35 @@ SET @sql = IF((SELECT COUNT(*) FROM information_schema.statistics
 PREPARE migration FROM @sql;
 EXECUTE migration;
 
+-- messages_open: those that are neither sent nor given up, by their end, so
+-- that what has expired is found beside any number that still waits.
+
+SET @sql = IF((SELECT COUNT(*) FROM information_schema.statistics
+               WHERE table_schema = DATABASE() AND table_name = 'messages'
+               AND index_name = 'messages_open') > 0, 'DO 0',
+    'ALTER TABLE messages ADD KEY messages_open
+         (site, channel, sent_at, failed_at, expires_at)');
+PREPARE migration FROM @sql;
+EXECUTE migration;
+
+-- messages_notices: the newest of a kind to an address that was not given up;
+-- it takes the place of messages_address, where all to that address were read.
+
+SET @sql = IF((SELECT COUNT(*) FROM information_schema.statistics
+               WHERE table_schema = DATABASE() AND table_name = 'messages'
+               AND index_name = 'messages_notices') > 0, 'DO 0',
+    'ALTER TABLE messages ADD KEY messages_notices
+         (address_key, template, failed_at, created_at)');
+PREPARE migration FROM @sql;
+EXECUTE migration;
+
+SET @sql = IF((SELECT COUNT(*) FROM information_schema.statistics
+               WHERE table_schema = DATABASE() AND table_name = 'messages'
+               AND index_name = 'messages_address') = 0, 'DO 0',
+    'ALTER TABLE messages DROP KEY messages_address');
+PREPARE migration FROM @sql;
+EXECUTE migration;
+
 -- sends.client, sends.network: who asked for a message, hashed by a key that
 -- is not in the database, and for each address in another way; NULL where that
 -- was not written down.

@@ -66,13 +66,14 @@ X(OTPREG_SQL_BUDGET_LOCK,                                                     \
   "INSERT INTO budgets (channel, address_key, used_at)"                       \
   " VALUES (?, ?, NOW(6)) ON DUPLICATE KEY UPDATE used_at = NOW(6)")          \
                                                                               \
-/* client, network, channel, address_key, period: how many, how many of them  \
- * for this client, and for its network */                                    \
+/* client, network, channel, address_key, period, max: how many there are, up \
+ * to the maximum, how many of them for this client, and for its network */   \
 X(OTPREG_SQL_BUDGET_USED,                                                     \
-  "SELECT COUNT(*), COALESCE(SUM(client = ?), 0),"                            \
-  "       COALESCE(SUM(network = ?), 0)"                                      \
-  " FROM sends WHERE channel = ? AND address_key = ?"                         \
-  "   AND sent_at > NOW(6) - INTERVAL ? SECOND")                              \
+  "SELECT COUNT(*), COALESCE(SUM(n.client = ?), 0),"                          \
+  "       COALESCE(SUM(n.network = ?), 0)"                                    \
+  " FROM (SELECT client, network FROM sends"                                  \
+  "       WHERE channel = ? AND address_key = ?"                              \
+  "         AND sent_at > NOW(6) - INTERVAL ? SECOND LIMIT ?) n")             \
                                                                               \
 /* client, network, channel, address_key */                                   \
 X(OTPREG_SQL_BUDGET_USE,                                                      \
@@ -93,13 +94,14 @@ X(OTPREG_SQL_SMS_TOTAL_USE,                                                   \
   " VALUES (?, DATE_FORMAT(NOW(), '%Y-%m-%d %H:%i:00'), 1)"                   \
   " ON DUPLICATE KEY UPDATE sent = sent + 1")                                 \
                                                                               \
-/* period, site, prefix, period: how many, and when one of them is out of the \
- * period */                                                                  \
+/* period, site, prefix, period, max: how many there are, up to the maximum,  \
+ * and when the oldest of the newest so many is out of the period */          \
 X(OTPREG_SQL_SMS_PREFIX,                                                      \
   "SELECT COUNT(*), COALESCE(TIMESTAMPDIFF(SECOND, NOW(6),"                   \
-  "                 MIN(sent_at) + INTERVAL ? SECOND), 0)"                    \
-  " FROM sms_sends WHERE site = ? AND prefix = ?"                             \
-  "   AND sent_at > NOW(6) - INTERVAL ? SECOND")                              \
+  "                 MIN(n.sent_at) + INTERVAL ? SECOND), 0)"                  \
+  " FROM (SELECT sent_at FROM sms_sends WHERE site = ? AND prefix = ?"        \
+  "         AND sent_at > NOW(6) - INTERVAL ? SECOND"                         \
+  "       ORDER BY sent_at DESC LIMIT ?) n")                                  \
                                                                               \
 /* site, prefix, otp_id */                                                    \
 X(OTPREG_SQL_SMS_PREFIX_USE,                                                  \
@@ -223,20 +225,24 @@ X(OTPREG_SQL_USER_PHONE,                                                      \
   "UPDATE users SET phone = ?, phone_key = ?, phone_verified_at = NULL"       \
   " WHERE id = ? AND verified_at IS NULL")                                    \
                                                                               \
-/* site, channel */                                                           \
+/* site, channel: also those that are to be tried again after their end, but  \
+ * not what somebody may be sending */                                        \
 X(OTPREG_SQL_EXPIRE,                                                          \
   "UPDATE messages SET due_at = NULL, lease = NULL, failed_at = NOW(6),"      \
   "                    last_error = 'expired'"                                \
-  " WHERE site = ? AND channel = ? AND due_at <= NOW(6)"                      \
-  "   AND expires_at <= NOW(6)"                                               \
+  " WHERE site = ? AND channel = ? AND sent_at IS NULL"                       \
+  "   AND failed_at IS NULL AND expires_at <= NOW(6)"                         \
+  "   AND (due_at <= NOW(6) OR lease IS NULL)"                                \
   " LIMIT 1000")                                                              \
                                                                               \
 /* lease_time, lease, site, channel, max: the newest first, for somebody may  \
  * still wait for it.  No lease and no pause ends so far ahead: the clock was \
- * set back since, and who waits for it waits for nothing. */                 \
+ * set back since, and who waits for it waits for nothing.  By no other index:\
+ * sorting all that has not expired for a few of them may look cheap. */      \
 X(OTPREG_SQL_CLAIM,                                                           \
-  "UPDATE messages SET due_at = NOW(6) + INTERVAL ? SECOND, lease = ?,"       \
-  "                    attempts = attempts + 1"                               \
+  "UPDATE messages FORCE INDEX (messages_due)"                                \
+  " SET due_at = NOW(6) + INTERVAL ? SECOND, lease = ?,"                      \
+  "     attempts = attempts + 1"                                              \
   " WHERE site = ? AND channel = ?"                                           \
   "   AND (due_at <= NOW(6) OR due_at > NOW(6) + INTERVAL 2 HOUR)"            \
   "   AND expires_at > NOW(6)"                                                \
@@ -291,10 +297,14 @@ X(OTPREG_SQL_DELIVERY,                                                        \
   "   AND o.sent_at <= NOW(6) - INTERVAL 5 SECOND AND o.sends = 1"            \
   "   AND EXISTS (SELECT 1 FROM messages m WHERE m.otp_id = o.id"             \
   "               AND m.failed_at IS NOT NULL)"                               \
-  "   AND (SELECT COUNT(*) FROM sends s WHERE s.channel = o.channel"          \
+  "   AND EXISTS (SELECT 1 FROM sends s WHERE s.channel = o.channel"          \
+  "               AND s.address_key = o.address_key"                          \
+  "               AND s.sent_at > o.created_at - INTERVAL 25 HOUR"            \
+  "               AND s.sent_at <= o.created_at)"                             \
+  "   AND (SELECT 1 FROM sends s WHERE s.channel = o.channel"                 \
   "        AND s.address_key = o.address_key"                                 \
   "        AND s.sent_at > o.created_at - INTERVAL 25 HOUR"                   \
-  "        AND s.sent_at <= o.created_at) = 1"                                \
+  "        AND s.sent_at <= o.created_at LIMIT 1 OFFSET 1) IS NULL"           \
   " FROM otps o WHERE o.id = ?")                                              \
                                                                               \
 /* node prefix, as a LIKE pattern */                                          \

@@ -22,7 +22,10 @@ typedef struct {
 } otpreg_store_budget_t;
 
 
-/* what was sent in a period: in all, for the client, and for its network */
+/*
+ * What was sent in a period, at most as much as may be: in all, for the client,
+ * and for its network.
+ */
 
 typedef struct {
     int64_t                         all;
@@ -35,7 +38,7 @@ static otpreg_db_rc_t otpreg_store_address_use(otpreg_db_t *db,
     const otpreg_store_limits_t *limits, const otpreg_store_budget_t *budget,
     int64_t *retry_after);
 static otpreg_db_rc_t otpreg_store_address_used(otpreg_db_t *db,
-    const otpreg_store_budget_t *budget, unsigned period,
+    const otpreg_store_budget_t *budget, unsigned period, unsigned max,
     otpreg_store_used_t *used);
 static bool otpreg_store_is_spent(const otpreg_store_used_t *used,
     unsigned count, unsigned share);
@@ -108,7 +111,7 @@ otpreg_store_address_use(otpreg_db_t *db, const otpreg_store_limits_t *limits,
     for (i = 0; rc == OTPREG_DB_OK && limits && i < limits->n; i++) {
 
         rc = otpreg_store_address_used(db, budget, limits->limit[i].period,
-                                       &used);
+                                       limits->limit[i].count, &used);
 
         /* never the time that is left: it would tell when others asked */
 
@@ -131,10 +134,10 @@ otpreg_store_address_use(otpreg_db_t *db, const otpreg_store_limits_t *limits,
 
 static otpreg_db_rc_t
 otpreg_store_address_used(otpreg_db_t *db, const otpreg_store_budget_t *budget,
-    unsigned period, otpreg_store_used_t *used)
+    unsigned period, unsigned max, otpreg_store_used_t *used)
 {
     otpreg_db_rc_t      rc;
-    otpreg_db_param_t   params[5];
+    otpreg_db_param_t   params[6];
     otpreg_db_column_t  columns[3];
 
     params[0] = otpreg_store_bytes(budget->client, OTPREG_CLIENT_LEN);
@@ -142,6 +145,7 @@ otpreg_store_address_used(otpreg_db_t *db, const otpreg_store_budget_t *budget,
     params[2] = otpreg_store_int(budget->channel);
     params[3] = otpreg_store_text(budget->key);
     params[4] = otpreg_store_int(period);
+    params[5] = otpreg_store_int(max);
 
     columns[0] = otpreg_store_out_int();
     columns[1] = otpreg_store_out_int();

@@ -15,6 +15,10 @@
 /* leases of dead owners that are looked at in one call */
 #define OTPREG_STORE_LEASES_MAX  256
 
+/* of one call, with so many messages each that OTPREG_SQL_EXPIRE finishes */
+#define OTPREG_STORE_EXPIRE_ROUNDS  10
+#define OTPREG_STORE_EXPIRE_MAX     1000
+
 
 typedef struct {
     const uint8_t                  *id;
@@ -49,6 +53,8 @@ typedef struct {
 
 static otpreg_db_rc_t otpreg_store_claim_work(otpreg_db_t *db, void *data,
     bool lost);
+static otpreg_db_rc_t otpreg_store_expire(otpreg_db_t *db,
+    otpreg_store_claim_work_t *work, bool *all);
 static otpreg_db_rc_t otpreg_store_claimed(otpreg_db_t *db,
     otpreg_store_claim_work_t *work);
 static otpreg_db_rc_t otpreg_store_finish_work(otpreg_db_t *db, void *data,
@@ -87,6 +93,7 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
 {
     otpreg_store_claim_work_t *work = data;
 
+    bool               all;
     uint64_t           affected;
     otpreg_db_rc_t     rc;
     otpreg_db_param_t  params[5];
@@ -100,15 +107,14 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
         }
     }
 
-    params[0] = otpreg_store_text(work->outbox->site);
-    params[1] = otpreg_store_int(work->outbox->channel);
+    rc = otpreg_store_expire(db, work, &all);
 
-    rc = otpreg_db_exec(db, OTPREG_SQL_EXPIRE, params, &affected, NULL);
-    if (rc != OTPREG_DB_OK) {
+    if (rc != OTPREG_DB_OK || !all) {
+
+        /* what is due would have to be looked for among what has expired */
+
         return rc;
     }
-
-    work->expired += (unsigned) affected;
 
     params[0] = otpreg_store_int(work->outbox->lease_time);
     params[1] = otpreg_store_text(work->outbox->lease);
@@ -122,6 +128,38 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     return otpreg_store_claimed(db, work);
+}
+
+
+/* all: none is left but those that others hold leases of */
+
+static otpreg_db_rc_t
+otpreg_store_expire(otpreg_db_t *db, otpreg_store_claim_work_t *work,
+    bool *all)
+{
+    unsigned           i;
+    uint64_t           affected;
+    otpreg_db_rc_t     rc;
+    otpreg_db_param_t  params[2];
+
+    *all = false;
+    rc = OTPREG_DB_OK;
+
+    params[0] = otpreg_store_text(work->outbox->site);
+    params[1] = otpreg_store_int(work->outbox->channel);
+
+    for (i = 0; i < OTPREG_STORE_EXPIRE_ROUNDS && !*all; i++) {
+
+        rc = otpreg_db_exec(db, OTPREG_SQL_EXPIRE, params, &affected, NULL);
+        if (rc != OTPREG_DB_OK) {
+            break;
+        }
+
+        work->expired += (unsigned) affected;
+        *all = (affected < OTPREG_STORE_EXPIRE_MAX);
+    }
+
+    return rc;
 }
 
 

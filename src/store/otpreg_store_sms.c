@@ -99,7 +99,7 @@ otpreg_store_sms_prefix(otpreg_db_t *db, otpreg_store_sms_t *sms)
 {
     unsigned                      i;
     otpreg_db_rc_t                rc;
-    otpreg_db_param_t             params[4];
+    otpreg_db_param_t             params[5];
     const otpreg_store_limits_t  *limits;
 
     limits = sms->limits->prefix;
@@ -116,6 +116,7 @@ otpreg_store_sms_prefix(otpreg_db_t *db, otpreg_store_sms_t *sms)
         params[1] = otpreg_store_text(sms->site);
         params[2] = otpreg_store_text(sms->prefix);
         params[3] = params[0];
+        params[4] = otpreg_store_int(limits->limit[i].count);
 
         rc = otpreg_store_sms_used(db, OTPREG_SQL_SMS_PREFIX, params,
                                    limits->limit[i].count, &sms->retry_after);

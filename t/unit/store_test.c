@@ -1761,26 +1761,27 @@ store_test_expiry(void)
     store_test_group("claim: messages that expired");
 
     store_test_sql("INSERT INTO messages (id, site, otp_id, template, channel,"
-                   " address, address_key, created_at, expires_at, due_at)"
-                   " SELECT UNHEX(LPAD(HEX(seq), 32, '0')),"
-                   " IF(seq > 1200, 'other', 'site'), REPEAT('o', 16), 'otp',"
+                   " address, address_key, created_at, expires_at, due_at,"
+                   " lease) SELECT UNHEX(LPAD(HEX(seq), 32, '0')),"
+                   " IF(seq > 10210, 'other', 'site'), REPEAT('o', 16), 'otp',"
                    " 1, 'a', 'a', NOW(6), NOW(6) - INTERVAL 1 SECOND,"
-                   " IF(seq > 1190 AND seq <= 1200, NOW(6) + INTERVAL 9 SECOND,"
-                   " NOW(6)) FROM " STORE_TEST_SEQ("1", "1203"));
+                   " NOW(6) + INTERVAL IF(seq > 10100, 9, 0) SECOND,"
+                   " IF(seq > 10200 AND seq <= 10210, 'node-2-1', NULL)"
+                   " FROM " STORE_TEST_SEQ("1", "10213"));
 
     (void) store_test_claim_in(&store_test_socket, "site", "node-1-1", 60, m,
                                8, &n, &expired);
     tap_is(n, 0, "none is taken");
-    tap_is(expired, 1000, "a bounded number is finished");
+    tap_is(expired, 10000, "a bounded number is finished");
     (void) store_test_claim_in(&store_test_socket, "site", "node-1-2", 60, m,
                                8, &n, &expired);
-    tap_is(expired, 190, "then the rest of those that are due");
+    tap_is(expired, 200, "then the rest, also of those that were put off");
     (void) store_test_claim_in(&store_test_socket, "site", "node-1-3", 60, m,
                                8, &n, &expired);
     tap_is(expired, 0, "then none");
     tap_is(store_test_rows("messages WHERE failed_at AND due_at IS NULL"
                            " AND last_error = 'expired' AND site = 'site'"),
-           1190, "so many, and of our site");
+           10200, "so many, and of our site");
     tap_is(store_test_rows("messages WHERE due_at IS NOT NULL"), 13,
            "a leased one may still be sent");
 }

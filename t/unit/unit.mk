@@ -100,6 +100,16 @@ build/unit-asan/store_test: $(UNIT_STORE:%=build/unit-asan/%)
 build/unit-asan/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS) -pthread
 build/unit-asan/store_test: UNIT_CPPFLAGS += $(UNIT_STORE_CPPFLAGS)
 
+# the functions of a connection go through those of the program
+BIG_WRAP = -Wl,--wrap=otpreg_db_exec,--wrap=otpreg_db_query \
+	-Wl,--wrap=otpreg_db_commit
+
+build/unit/store_big: t/unit/store_big.c $(UNIT_STORE:%=build/unit/%) \
+		$(UNIT_CORE:%=build/unit/%) $(UNIT_HEADERS)
+	$(UNIT_CC) $(UNIT_CPPFLAGS) $(UNIT_STORE_CPPFLAGS) $(UNIT_CFLAGS) \
+	    $(BIG_WRAP) -o $@ $(filter %.c %.o,$^) $(UNIT_LIBS) \
+	    $(UNIT_STORE_LIBS) -pthread
+
 build/unit/%_test: t/unit/%_test.c $(UNIT_CORE:%=build/unit/%) $(UNIT_HEADERS)
 	$(UNIT_CC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) -o $@ \
 	    $(filter %.c %.o,$^) $(UNIT_LIBS) $(UNIT_MORE_LIBS)
