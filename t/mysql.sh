@@ -41,6 +41,8 @@ outside()
 
 lay()
 {
+    mkdir -p "$(dirname "$tree")"
+
     [ "$(cat "$tree/etc/otpreg" 2> /dev/null)" = "$packages" ] && return
 
     if [ ! -f "$tree/etc/apt/apt.conf.d/otpreg" ]; then
