@@ -1749,6 +1749,15 @@ store_test_claims(void)
     tap_is(store_test_claim("node-3-2", m, 8), 0, "nobody else gets it");
     usleep(1200000);
     tap_is(store_test_claim("node-3-3", m, 8), 1, "until it ended");
+
+    /* the server's clock was set back after it was put off */
+
+    store_test_sql("UPDATE messages SET due_at = NOW(6) + INTERVAL 1 HOUR,"
+                   " lease = NULL, expires_at = NOW(6) + INTERVAL 25 HOUR");
+    tap_is(store_test_claim("node-3-4", m, 8), 0, "put off for an hour: waits");
+    store_test_sql("UPDATE messages SET due_at = NOW(6) + INTERVAL 1 DAY");
+    tap_is(store_test_claim("node-3-5", m, 8), 1,
+           "for longer than anything is put off: does not");
 }
 
 
