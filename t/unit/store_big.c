@@ -26,6 +26,7 @@
 #define STORE_BIG_CROWD_EMAIL  "crowd@example.com"
 #define STORE_BIG_CROWD_PHONE  "+4917000000000"
 #define STORE_BIG_CLAIM_MAX    32
+#define STORE_BIG_ATTEMPTS     5
 
 
 static otpreg_db_conf_t  store_big_conf;
@@ -45,6 +46,16 @@ static const otpreg_store_limits_t  store_big_some = {
 
 static const otpreg_store_sms_limits_t  store_big_sms = {
     .total = &store_big_many, .prefix = &store_big_some, .digits = 5,
+    .share = 1, .share_of = 100, .lifetime = 600
+};
+
+
+/* no limit refuses before the share of the verified is asked for */
+
+static const otpreg_store_limits_t  store_big_none;
+
+static const otpreg_store_sms_limits_t  store_big_share = {
+    .total = &store_big_none, .prefix = &store_big_none, .digits = 5,
     .share = 1, .share_of = 100, .lifetime = 600
 };
 
@@ -184,7 +195,7 @@ store_big_try(const uint8_t *id, bool match, bool all)
     in.purpose = OTPREG_PURPOSE_SIGNUP;
     in.match = match;
     in.all = all;
-    in.attempts_max = 5;
+    in.attempts_max = STORE_BIG_ATTEMPTS;
 
     return otpreg_store_verify(&store_big_conf, &in, &out, store_big_error);
 }
@@ -208,7 +219,7 @@ store_big_resend(const uint8_t *id, otpreg_channel_t channel, const char *to,
     store_big_outbox(&in.outbox, OTPREG_CHANNEL_EMAIL);
     in.budgets.sms = &store_big_sms;
     in.purpose = OTPREG_PURPOSE_SIGNUP;
-    in.attempts_max = 5;
+    in.attempts_max = STORE_BIG_ATTEMPTS;
     in.changes_max = 5;
     in.lifetime = 600;
     in.digits = 6;
@@ -262,20 +273,23 @@ store_big_signups(void)
     tap_ok(outcome == OTPREG_OK || outcome == OTPREG_ADDRESS_LIMIT,
            "of a crowd, within limits");
 
-    store_big_fill(&in, NULL, STORE_BIG_CROWD_PHONE);
-    in.budgets.address = NULL;
-    outcome = store_big_signup_in(&in);
-    tap_ok(outcome == OTPREG_OK || outcome == OTPREG_SMS_LIMIT,
-           "by SMS of a crowd, within limits");
+    for (i = 0; i < 2; i++) {
+        store_big_fill(&in, NULL, STORE_BIG_CROWD_PHONE);
+        in.budgets.address = NULL;
+        in.budgets.sms = i ? &store_big_share : &store_big_sms;
+        outcome = store_big_signup_in(&in);
+        tap_ok(outcome == OTPREG_OK || outcome == OTPREG_SMS_LIMIT,
+               "by SMS of a crowd, within limits");
+    }
 }
 
 
 static void
 store_big_verify(void)
 {
-    bool     failed;
-    char     email[64];
-    uint8_t  a[OTPREG_ID_LEN], b[OTPREG_ID_LEN];
+    char                     email[64];
+    uint8_t                  a[OTPREG_ID_LEN], b[OTPREG_ID_LEN];
+    otpreg_store_delivery_t  delivery;
 
     strcpy(email, store_big_nobody(false));
     store_big_signup(email, NULL, 600, a, "one of two for an address");
@@ -297,8 +311,8 @@ store_big_verify(void)
     store_big_is(store_big_resend(a, 0, NULL, b), OTPREG_OK, "then the other");
     store_big_is(store_big_try(b, true, true), OTPREG_OK, "both");
 
-    store_big_is(otpreg_store_delivery(&store_big_conf, b, &failed,
-                                       store_big_error),
+    store_big_is(otpreg_store_delivery(&store_big_conf, b, STORE_BIG_ATTEMPTS,
+                                       &delivery, store_big_error),
                  OTPREG_OK, "a look");
 }
 
@@ -340,11 +354,11 @@ store_big_dead(long pid)
 static void
 store_big_outbox_jobs(void)
 {
-    bool                    failed;
-    char                    lease[OTPREG_LEASE_MAX + 1];
-    unsigned                i, j, n, expired;
-    otpreg_store_outbox_t   outbox;
-    otpreg_store_message_t  messages[STORE_BIG_CLAIM_MAX];
+    char                     lease[OTPREG_LEASE_MAX + 1];
+    unsigned                 i, j, n, expired;
+    otpreg_store_outbox_t    outbox;
+    otpreg_store_message_t   messages[STORE_BIG_CLAIM_MAX];
+    otpreg_store_delivery_t  delivery;
 
     static unsigned  leases;
 
@@ -367,7 +381,8 @@ store_big_outbox_jobs(void)
                                              1000, "reason", store_big_error),
                          OTPREG_OK, "finish");
             store_big_is(otpreg_store_delivery(&store_big_conf,
-                                               messages[j].otp.id, &failed,
+                                               messages[j].otp.id,
+                                               STORE_BIG_ATTEMPTS, &delivery,
                                                store_big_error),
                          OTPREG_OK, "a look");
         }

@@ -54,7 +54,7 @@ unit-asan: unit-asan-build
 
 unit-store: unit-store-plain unit-store-asan
 
-unit-store-plain: build/unit/store_test
+unit-store-plain: build/unit/store_test build/unit/store_big
 	STORE_TEST=build/unit/store_test PATH=$$PATH:/usr/sbin \
 	    prove t/unit/store.t
 
