@@ -328,7 +328,8 @@ subtest 'attack 30: a database dump has nothing to guess a code against' => sub 
     }
 
     is_deeply \@found, [], 'no code, and no hash or MAC of one';
-    is_deeply [grep { $_->[0] ne 'users.password' && $_->[1] =~ /^\$\w+\$/ } @dump],
+    is_deeply [grep { $_->[0] ne 'users.password' && $_->[1] =~ /^\$[ -~]*$/ }
+               @dump],
               [], 'no password hash but of passwords';
 };
 

@@ -13,7 +13,10 @@ set -e
 cd "$(dirname "$0")/.."
 tree=$1; what=$2; shift 2
 
-mirror=http://deb.debian.org/debian
+# the mirror that the system uses
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' \
+         2> /dev/null | head -n 1)
+mirror=${mirror:-http://deb.debian.org/debian}
 packages="gcc make pkg-config libc6-dev libsodium-dev libmysqlclient-dev
     libcurl4-openssl-dev libjansson-dev libidn2-dev libutf8proc-dev
     libpcre2-dev zlib1g-dev libssl-dev nginx nginx-dev mysql-server
@@ -48,7 +51,7 @@ lay()
     if [ ! -f "$tree/etc/apt/apt.conf.d/otpreg" ]; then
         rm -rf --one-file-system "$tree"
         echo "laying a tree of Debian unstable: $tree"
-        debootstrap --variant=minbase unstable "$tree" $mirror \
+        debootstrap --variant=minbase unstable "$tree" "$mirror" \
             > "$tree.log" 2>&1 || { tail -n 15 "$tree.log" >&2; exit 1; }
 
         # the lists of unstable are often older than they say they may be

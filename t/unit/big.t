@@ -38,7 +38,7 @@ use constant {
     LESS => 40_000,
     CHUNK => 1 << 17,       # rows of an INSERT
     KB => 2,                # on the disk, for a user and all that is his
-    MORE => 64,             # rows that may differ: a claim takes 32
+    MORE => 16,             # rows that may differ
 };
 
 my $top = Cwd::abs_path(dirname(__FILE__) . '/../..');

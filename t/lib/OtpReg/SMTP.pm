@@ -163,11 +163,14 @@ sub smtp_real {
 sub make_certificates {
     my ($dir) = @_;
 
-    spew("$dir/san", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+    # with all that OpenSSL's strict verification wants
+    spew("$dir/san", "subjectAltName=DNS:localhost,IP:127.0.0.1\n"
+                     . "authorityKeyIdentifier=keyid\n");
 
     my $key = '-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes';
 
-    for ("req -x509 $key -days 2 -subj /CN=ca -keyout ca.key -out ca.crt",
+    for ("req -x509 $key -days 2 -subj /CN=ca -keyout ca.key -out ca.crt"
+         . ' -addext keyUsage=critical,keyCertSign',
          "req $key -subj /CN=localhost -keyout server.key -out server.csr",
          'x509 -req -in server.csr -CA ca.crt -CAkey ca.key -set_serial 1'
          . ' -days 2 -extfile san -out server.crt')
