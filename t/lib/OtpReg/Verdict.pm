@@ -33,6 +33,11 @@ my $Attempts = 5;
 # between what a connection did and what was noted about it elsewhere, in s
 my $Near = 5;
 
+# a stand-in on a busy machine reads what has waited for so long, and nginx
+# waits for an answer for so long
+my $Slow = 30;
+my $Wait = 2;
+
 sub new {
     my ($class, %opt) = @_;
     my $self = bless { %opt }, $class;
@@ -314,8 +319,41 @@ sub too_late {
     my ($self) = @_;
     return grep {
         my $m = $self->{messages}{$_};
-        $m && grep { $_->{time} > $m->{end} } @{ $self->{accepted}{$_} };
+        $m && grep { $self->sent($_) > $m->{end} } @{ $self->{accepted}{$_} };
     } sort keys %{ $self->{accepted} };
+}
+
+# when it was on its way at the latest: the provider may read it only when
+# nginx has already stopped waiting
+
+sub sent {
+    my ($self, $accepted) = @_;
+    my $left = $self->left($accepted) // return $accepted->{time};
+
+    return $left->{time} - $Wait;
+}
+
+# how nginx ended the connection before the provider had read what it brought
+
+sub left {
+    my ($self, $accepted) = @_;
+    my $time = $accepted->{time};
+
+    return if !$accepted->{peer};
+
+    my ($left) = grep { $_->{time} > $time - $Slow && $_->{time} < $time
+                        && $_->{what} eq 'eof' && $_->{by} eq 'client' }
+                 $self->events_of($accepted);
+    return $left;
+}
+
+sub events_of {
+    my ($self, $accepted) = @_;
+    my ($proxy, $peer) = @$accepted{qw(proxy peer)};
+
+    return @{ $self->{events}{$proxy}{$peer} //= [
+        grep { $_->{port} == $peer } @{ $self->{proxies}[$proxy] }
+    ] };
 }
 
 # Of those that came twice all but one need a cause each; which one is not
@@ -391,10 +429,7 @@ sub cause {
     my ($next) = grep { $_->{time} > $time }
                  @{ $self->{by_peer}{$proxy}{$peer} };
 
-    for my $event (@{ $self->{events}{$proxy}{$peer} //= [
-                          grep { $_->{port} == $peer }
-                          @{ $self->{proxies}[$proxy] } ] })
-    {
+    for my $event ($self->events_of($accepted)) {
         next if $event->{time} < $time - $Near;
         last if $event->{time} > $time + $Near
                 || $next && $event->{time} > $next->{time};
@@ -406,6 +441,7 @@ sub cause {
                               @{ $self->{kills} };
     }
 
+    return 'nobody waited any longer' if $proxy && $self->left($accepted);
     return;
 }
 
