@@ -13,7 +13,7 @@ NGX_FLAGS ?= --with-compat --with-threads --with-debug \
 	--with-http_auth_request_module
 WARNINGS = -Wall -Wextra -Werror -Wpointer-arith -Wno-unused-parameter
 
-SOURCES = config $(wildcard src/*.[ch] src/*/*.[ch])
+SOURCES = config $(wildcard src/*/*.[ch])
 
 # configure writes into its tree: a copy for each tree, compiler and use
 space = $(subst ,, )

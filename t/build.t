@@ -33,16 +33,16 @@ cp args "$OTPREG_TEST_LOG.args"
 echo configured >> "$OTPREG_TEST_LOG"
 cat > objs/Makefile << EOM
 modules:
-	cat args otpreg/src/*.c > objs/ngx_http_otpreg_module.so
+	cat args otpreg/src/base/*.c > objs/ngx_http_otpreg_module.so
 binary:
-	cat args otpreg/src/*.c > objs/nginx
+	cat args otpreg/src/base/*.c > objs/nginx
 EOM
 rmdir busy
 END
 
-make_path(map { "$copy/$_" } qw(src t/unit nginx/src/core other/src/core));
+make_path(map { "$copy/$_" } qw(src/base t/unit nginx/src/core other/src/core));
 spew("$copy/config", '');
-spew("$copy/src/a.c", "first\n");
+spew("$copy/src/base/a.c", "first\n");
 spew("$copy/$_", slurp("$root/$_"))
     for 'Makefile', 't/unit/unit.mk', 't/unit/smtp.mk';
 for my $tree (qw(nginx other)) {
@@ -74,11 +74,11 @@ like slurp("$copy/$module"), qr/^--add-dynamic-module=otpreg\n(?:.*\n)*first\n/m
      'and builds, in a path with a space';
 is make('build', @nginx), 0, 'a second one does not';
 
-spew("$copy/src/a.c", "edited\n");
+spew("$copy/src/base/a.c", "edited\n");
 is make('build', @nginx), 0, 'nor one after an edit';
 like slurp("$copy/$module"), qr/^edited$/m, 'but it builds';
 
-spew("$copy/src/b.c", "new\n");
+spew("$copy/src/base/b.c", "new\n");
 is make('build', @nginx), 1, 'a new file does';
 like slurp("$copy/$module"), qr/^new$/m, 'and is in it';
 

@@ -19,7 +19,7 @@ check()
     wrong=1
 }
 
-sources=$(ls src/*.[ch] src/*/*.[ch])
+sources=$(ls src/*/*.[ch])
 texts="$sources Makefile config $(ls t/*.t t/*.pl t/*.sh t/unit/*.[ch] \
     t/fuzz/*.[ch] t/lib/*.[ch] t/lib/*.pm t/lib/*/*.pm)"
 
@@ -33,21 +33,22 @@ grep -nP '(^|[^:"])//' $sources | grep -vP '"[^"]*//[^"]*"|/\*.*//|^\S+ +\*' \
 grep -rnwE 'TODO|FIXME|XXX|HACK' $texts conf-examples README.md \
     | grep -vE '^t/check.sh|mktemp|XXXX' | check 'left open'
 
+t/rooms.pl src build/nginx/*-gcc/objs/addon | check 'what goes up between rooms'
 grep -nE '#include *[<"]ngx_' src/core/* src/store/* src/mail/* \
     | check 'nginx headers below the nginx floor'
 grep -lE '#include *[<"](mysql|mariadb)' -r src | grep -vx 'src/store/otpreg_db_conn.h' \
     | check 'mysql.h outside of src/store/otpreg_db_conn.h'
 grep -lE '#include *[<"]curl/' -r src | grep -v '^src/mail/' \
     | check 'curl.h outside of src/mail'
-grep -nE '"[^"]*\b(SELECT|INSERT INTO|UPDATE|DELETE FROM) ' src/*.c src/mail/* \
+grep -nE '"[^"]*\b(SELECT|INSERT INTO|UPDATE|DELETE FROM) ' src/*/ngx_* src/mail/* \
     src/core/* | check 'SQL outside of src/store'
 grep -LE 'SPDX-License-Identifier: BSD-2-Clause' $sources \
     | check 'files without a licence line'
 
 directives=$(sed -n 's/^ *{ ngx_string("\(otpreg_[a-z_]*\)"),$/\1/p' \
-    src/ngx_http_otpreg_directives.c)
+    src/conf/ngx_http_otpreg_directives.c)
 variables=$(sed -n 's/^ *{ ngx_string("\(otpreg_[a-z_]*\)"),.*/$\1/p' \
-    src/ngx_http_otpreg_variables.c)
+    src/conf/ngx_http_otpreg_variables.c)
 for name in $directives $variables; do
     grep -qxF "### $name" README.md || echo "$name"
 done | check 'not in README.md'
@@ -56,11 +57,11 @@ sed -n 's/^### \(\$\?otpreg_[a-z_]*\)$/\1/p' README.md | while read -r name; do
 done | check 'in README.md but not in the code'
 
 sed -n 's/^ *\[OTPREG_[A-Z_]*\] = {$//; s/^ *[0-9]*, ngx_string("\([a-z0-9_]*\)"),$/\1/p' \
-    src/ngx_http_otpreg_outcome.c | while read -r code; do
+    src/flow/ngx_http_otpreg_outcome.c | while read -r code; do
     grep -q "\`$code\`" README.md || echo "$code"
 done | check 'error codes that README.md lacks'
 
-sed -n 's/^.*"\(otpreg_[a-z_]*_total\)".*$/\1/p' src/ngx_http_otpreg_metric.[ch] \
+sed -n 's/^.*"\(otpreg_[a-z_]*_total\)".*$/\1/p' src/base/ngx_http_otpreg_metric.[ch] \
     | sort -u | while read -r metric; do
     grep -q "^| \`$metric\`" README.md || echo "$metric"
 done | check 'metrics that README.md lacks'

@@ -30,7 +30,7 @@ local $ENV{ASAN_OPTIONS} = 'detect_leaks=0:abort_on_error=0';
 
 # every directive, and the arguments that examples give them
 
-my $source = slurp(root_dir() . '/src/ngx_http_otpreg_directives.c');
+my $source = slurp(root_dir() . '/src/conf/ngx_http_otpreg_directives.c');
 my @directives = $source =~ /\{ ngx_string\("(otpreg_\w+)"\),\n/g;
 my $readme = slurp(root_dir() . '/README.md');
 my (%example, %word);

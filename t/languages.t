@@ -66,7 +66,7 @@ sub text_of {
 # code => sentence, as the module has them
 
 sub table {
-    my $source = slurp(root_dir() . '/src/ngx_http_otpreg_outcome.c');
+    my $source = slurp(root_dir() . '/src/flow/ngx_http_otpreg_outcome.c');
     my ($rows) = $source =~ /ngx_http_otpreg_answers\[\w+\]\s*=\s*(\{.*?\n\})/s
                  or die "no table of answers\n";
     my $string = qr/"((?:[^"\\]|\\.)*)"/;

@@ -1,0 +1,152 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <sodium.h>
+
+#include "otpreg_cookie.h"
+#include "otpreg_identity.h"
+
+#include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_ticket.h"
+
+
+#define NGX_HTTP_OTPREG_COOKIE_SECURE  "__Host-otpreg"
+#define NGX_HTTP_OTPREG_COOKIE_PLAIN   "otpreg"
+
+
+static ngx_int_t ngx_http_otpreg_send_cookie(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *token, ngx_uint_t age);
+
+
+void
+ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_uint_t        i;
+    const char       *name;
+    otpreg_str_t      value;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    name = ctx->conf->cookie_secure ? NGX_HTTP_OTPREG_COOKIE_SECURE
+                                    : NGX_HTTP_OTPREG_COOKIE_PLAIN;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len == sizeof("Cookie") - 1
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "Cookie",
+                                   h[i].key.len)
+                   == 0
+                && otpreg_cookie_find(ngx_http_otpreg_str(&h[i].value), name,
+                                      &value))
+            {
+                ctx->has_ticket = otpreg_ticket_open(ctx->conf->keys, value,
+                                                     &ctx->ticket);
+                return;
+            }
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_http_otpreg_set_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+{
+    u_char     buf[OTPREG_TOKEN_SIZE];
+    ngx_int_t  rc;
+    ngx_str_t  token;
+
+    token.data = buf;
+    token.len = otpreg_ticket_seal(ctx->conf->keys,
+                                   &ctx->ticket, (char *) buf);
+
+    rc = ngx_http_otpreg_send_cookie(r, ctx, &token,
+                                     NGX_HTTP_OTPREG_COOKIE_AGE);
+
+    sodium_memzero(buf, sizeof(buf));
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_otpreg_clear_cookie(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_str_t  none;
+
+    ngx_str_null(&none);
+
+    return ngx_http_otpreg_send_cookie(r, ctx, &none, 0);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_send_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    ngx_str_t *token, ngx_uint_t age)
+{
+    size_t      len;
+    ngx_str_t   value;
+    ngx_uint_t  secure;
+
+    secure = ctx->conf->cookie_secure;
+
+    len = sizeof("__Host-otpreg=; Path=/; Max-Age=; Secure; HttpOnly; "
+                 "SameSite=Lax") + NGX_INT_T_LEN + token->len;
+
+    value.data = ngx_pnalloc(r->pool, len);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data,
+                            "%s=%V; Path=/; Max-Age=%ui%s; HttpOnly; "
+                            "SameSite=Lax",
+                            secure ? NGX_HTTP_OTPREG_COOKIE_SECURE
+                                   : NGX_HTTP_OTPREG_COOKIE_PLAIN,
+                            token, age, secure ? "; Secure" : "")
+                - value.data;
+
+    return ngx_http_otpreg_add_header(r, "Set-Cookie", &value);
+}
+
+
+time_t
+ngx_http_otpreg_expires_in(ngx_http_otpreg_ctx_t *ctx)
+{
+    /* not more than it was at first, if the clock was set back since */
+
+    return ngx_max(ctx->ticket.expires_at
+                   - ngx_max(ngx_time(), ctx->ticket.sent_at), 0);
+}
+
+
+time_t
+ngx_http_otpreg_resend_in(ngx_http_otpreg_ctx_t *ctx)
+{
+    if (ctx->ticket.sent_at > ngx_time()) {
+        return 0;                       /* the clock was set back */
+    }
+
+    return ngx_max(ctx->ticket.sent_at + ctx->conf->resend_delay
+                   - ngx_time(), 0);
+}
+
+
+size_t
+ngx_http_otpreg_mask(const otpreg_otp_t *otp, u_char *out)
+{
+    return (otp->channel == OTPREG_CHANNEL_SMS)
+           ? otpreg_phone_mask(otp->address, (char *) out)
+           : otpreg_email_mask(otp->address, (char *) out);
+}

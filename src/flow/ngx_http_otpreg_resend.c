@@ -1,0 +1,243 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_otpreg_again.h"
+#include "ngx_http_otpreg_bot.h"
+#include "ngx_http_otpreg_fields.h"
+#include "ngx_http_otpreg_flow.h"
+#include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_release.h"
+#include "ngx_http_otpreg_reply.h"
+#include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_task.h"
+#include "ngx_http_otpreg_ticket.h"
+
+
+static void ngx_http_otpreg_resend_form(ngx_http_request_t *r);
+static ngx_int_t ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, otpreg_store_to_t *to);
+static void ngx_http_otpreg_resend_post(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, const otpreg_store_to_t *to,
+    ngx_http_otpreg_limit_hold_t *hold);
+static void ngx_http_otpreg_resend_store(void *data);
+static void ngx_http_otpreg_resend_settle(void *data);
+static void ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data);
+static void ngx_http_otpreg_resend_finish(ngx_http_request_t *r,
+    otpreg_outcome_t outcome);
+
+
+ngx_int_t
+ngx_http_otpreg_resend_handler(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_RESEND, NGX_HTTP_POST,
+                               "POST", &ctx);
+    if (rc == NGX_DECLINED) {
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_http_otpreg_open_cookie(r, ctx);
+
+    return ngx_http_otpreg_read_form(r, ctx, ngx_http_otpreg_resend_form);
+}
+
+
+static void
+ngx_http_otpreg_resend_form(ngx_http_request_t *r)
+{
+    ngx_int_t                     rc;
+    otpreg_store_to_t             to;
+    ngx_http_otpreg_ctx_t        *ctx;
+    ngx_http_otpreg_limit_hold_t  hold;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    to.address[0] = '\0';
+
+    rc = ngx_http_otpreg_resend_parse(r, ctx, &to);
+
+    ngx_http_otpreg_wipe_form(r);
+
+    if (rc != NGX_OK) {
+        ngx_http_otpreg_resend_finish(r, OTPREG_ERROR);
+        return;
+    }
+
+    if (ctx->outcome == OTPREG_OK) {
+        ctx->outcome = ctx->has_ticket
+                       ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_RESEND,
+                                               &hold)
+                       : OTPREG_NO_SIGNUP;
+    }
+
+    if (ctx->outcome != OTPREG_OK) {
+        ngx_http_otpreg_resend_finish(r, ctx->outcome);
+        return;
+    }
+
+    ngx_http_otpreg_resend_post(r, ctx, &to, &hold);
+}
+
+
+/* a form with an address changes it, one without sends again */
+
+static ngx_int_t
+ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, otpreg_store_to_t *to)
+{
+    ngx_uint_t           i;
+    otpreg_form_field_t  fields[] = {
+        [NGX_HTTP_OTPREG_USERNAME] = { .name = "username" },
+        [NGX_HTTP_OTPREG_EMAIL] = { .name = "email" },
+        [NGX_HTTP_OTPREG_PHONE] = { .name = "phone" },
+        [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" }
+    };
+
+    if (ctx->form.len == 0) {
+        return NGX_OK;
+    }
+
+    ctx->outcome = ngx_http_otpreg_parse_form(r, fields,
+                                              NGX_HTTP_OTPREG_CHANNEL + 1);
+
+    if (ctx->outcome != OTPREG_OK
+        || (!fields[NGX_HTTP_OTPREG_EMAIL].present
+            && !fields[NGX_HTTP_OTPREG_PHONE].present))
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_otpreg_keep_typed(r, ctx, fields) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_otpreg_check_address(r, ctx, fields, to);
+
+    for (i = 0; i < NGX_HTTP_OTPREG_FIELDS; i++) {
+
+        if (ctx->fields[i] == OTPREG_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (ctx->fields[i] != OTPREG_OK) {
+            ctx->outcome = OTPREG_INVALID_FIELDS;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    const otpreg_store_to_t *to, ngx_http_otpreg_limit_hold_t *hold)
+{
+    ngx_int_t                 rc;
+    ngx_http_otpreg_job_t     job;
+    ngx_http_otpreg_again_t  *again;
+
+    again = ngx_http_otpreg_again_make(r, ctx, to->address[0] != '\0'
+                                               ? to->channel
+                                               : ctx->ticket.otp.channel, to);
+    if (again == NULL) {
+        ngx_http_otpreg_resend_finish(r, OTPREG_ERROR);
+        return;
+    }
+
+    again->hold = *hold;
+
+    ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
+
+    job.work = ngx_http_otpreg_resend_store;
+    job.settle = ngx_http_otpreg_resend_settle;
+    job.resume = ngx_http_otpreg_resend_stored;
+    job.data = again;
+
+    rc = ngx_http_otpreg_task_database(r, again->database, &job);
+
+    if (rc != NGX_OK) {
+        ngx_http_otpreg_limit_give_back_global(&again->hold);
+        ngx_http_otpreg_again_unused(again);
+        ngx_http_otpreg_resend_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
+                                                          : OTPREG_ERROR);
+    }
+}
+
+
+static void
+ngx_http_otpreg_resend_store(void *data)
+{
+    ngx_http_otpreg_again_store(data);
+}
+
+
+static void
+ngx_http_otpreg_resend_settle(void *data)
+{
+    ngx_http_otpreg_again_t *again = data;
+
+    if (again->outcome == OTPREG_OK) {
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_RESENDS, 1);
+
+    } else {
+
+        /* nothing was sent: it is no load on all, as one that is too soon */
+
+        ngx_http_otpreg_limit_give_back_global(&again->hold);
+    }
+
+    ngx_http_otpreg_again_settle(again);
+}
+
+
+static void
+ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
+{
+    ngx_http_otpreg_again_t *again = data;
+
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    again->outcome = ngx_http_otpreg_bot_resent(ctx, again->outcome,
+                                                &again->in.to, &again->out);
+
+    ctx->retry_after = again->out.retry_after;
+
+    if (again->outcome == OTPREG_OK) {
+        ngx_http_otpreg_again_ticket(ctx, again);
+        ctx->changed = (again->in.to.address[0] != '\0');
+    }
+
+    ctx->outcome = again->outcome;
+
+    ngx_http_otpreg_release(r);
+}
+
+
+static void
+ngx_http_otpreg_resend_finish(ngx_http_request_t *r, otpreg_outcome_t outcome)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+    ctx->outcome = outcome;
+
+    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
+}

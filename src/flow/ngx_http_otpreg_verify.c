@@ -1,0 +1,518 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <sodium.h>
+
+#include "ngx_http_otpreg_again.h"
+#include "ngx_http_otpreg_bot.h"
+#include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_flow.h"
+#include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_release.h"
+#include "ngx_http_otpreg_reply.h"
+#include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_task.h"
+#include "ngx_http_otpreg_ticket.h"
+
+
+typedef struct {
+    ngx_http_otpreg_service_t      *service;
+    otpreg_db_conf_t               *database;
+    otpreg_store_verify_t           in;
+    otpreg_store_verified_t         out;
+    ngx_http_otpreg_again_t        *next;       /* to the other address */
+    ngx_http_otpreg_limit_hold_t    hold;       /* as if it were wrong */
+    otpreg_outcome_t                outcome;
+    char                            error[OTPREG_DB_ERROR_SIZE];
+} ngx_http_otpreg_attempt_t;
+
+
+/* a look at what became of the code */
+
+typedef struct {
+    ngx_http_otpreg_service_t  *service;
+    otpreg_db_conf_t           *database;
+    uint8_t                     id[OTPREG_ID_LEN];
+    unsigned                    attempts_max;
+    otpreg_store_delivery_t     out;
+    otpreg_outcome_t            outcome;
+    char                        error[OTPREG_DB_ERROR_SIZE];
+} ngx_http_otpreg_look_t;
+
+
+static ngx_int_t ngx_http_otpreg_verify_page(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+static void ngx_http_otpreg_verify_look(void *data);
+static void ngx_http_otpreg_verify_settle_look(void *data);
+static void ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data);
+static void ngx_http_otpreg_verify_form(ngx_http_request_t *r);
+static otpreg_outcome_t ngx_http_otpreg_verify_post(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, bool match);
+static ngx_http_otpreg_attempt_t *ngx_http_otpreg_verify_make(
+    ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx, bool match);
+static otpreg_outcome_t ngx_http_otpreg_verify_parse(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, bool *match);
+static void ngx_http_otpreg_verify_store(void *data);
+static void ngx_http_otpreg_verify_settle(void *data);
+static void ngx_http_otpreg_verify_count(ngx_http_otpreg_attempt_t *a);
+static void ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data);
+static otpreg_outcome_t ngx_http_otpreg_verify_next(
+    ngx_http_otpreg_ctx_t *ctx, const ngx_http_otpreg_again_t *next);
+static void ngx_http_otpreg_verify_finish(ngx_http_request_t *r,
+    otpreg_outcome_t outcome);
+
+
+ngx_int_t
+ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (r == r->main && ctx != NULL && ctx->done
+        && ctx->role == NGX_HTTP_OTPREG_RESEND)
+    {
+        /* a resend was refused, and says so on this page */
+
+        ctx->role = NGX_HTTP_OTPREG_VERIFY;
+        ctx->conf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
+    rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_VERIFY,
+                               NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST,
+                               "GET, HEAD, POST", &ctx);
+    if (rc == NGX_DECLINED) {
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_http_otpreg_open_cookie(r, ctx);
+
+    if (r->method == NGX_HTTP_POST) {
+        return ngx_http_otpreg_read_form(r, ctx, ngx_http_otpreg_verify_form);
+    }
+
+    if (!ctx->has_ticket) {
+        ctx->outcome = OTPREG_NO_SIGNUP;
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
+    return ngx_http_otpreg_verify_page(r, ctx);
+}
+
+
+/* the page says it when the message was not delivered, or the code is dead */
+
+static ngx_int_t
+ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_int_t                   rc;
+    ngx_http_otpreg_job_t       job;
+    ngx_http_otpreg_look_t     *look;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    look = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_look_t));
+    if (look == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    look->service = ctx->conf->service;
+    look->database = ctx->conf->database;
+    look->attempts_max = ctx->conf->code_attempts;
+    look->outcome = OTPREG_BUSY;
+    ngx_memcpy(look->id, ctx->ticket.otp.id, OTPREG_ID_LEN);
+
+    ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
+
+    job.work = ngx_http_otpreg_verify_look;
+    job.settle = ngx_http_otpreg_verify_settle_look;
+    job.resume = ngx_http_otpreg_verify_looked;
+    job.data = look;
+
+    if (ngx_http_otpreg_task_database(r, look->database, &job) != NGX_OK) {
+
+        /* the page itself needs no database */
+
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
+    r->main->count++;
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_http_otpreg_verify_look(void *data)
+{
+    ngx_http_otpreg_look_t *look = data;
+
+    look->outcome = otpreg_store_delivery(look->database, look->id,
+                                          look->attempts_max, &look->out,
+                                          look->error);
+}
+
+
+static void
+ngx_http_otpreg_verify_settle_look(void *data)
+{
+    ngx_http_otpreg_look_t *look = data;
+
+    ngx_http_otpreg_dispatch_database(look->service, look->outcome,
+                                      look->error);
+}
+
+
+static void
+ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data)
+{
+    ngx_http_otpreg_look_t *look = data;
+
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    if (look->out.spent) {
+        ctx->outcome = OTPREG_CODE_SPENT;
+
+    } else if (look->out.failed) {
+        ctx->outcome = OTPREG_UNDELIVERABLE;
+    }
+
+    ngx_http_otpreg_release(r);
+}
+
+
+static void
+ngx_http_otpreg_verify_form(ngx_http_request_t *r)
+{
+    bool                          match;
+    otpreg_outcome_t              outcome;
+    ngx_http_otpreg_ctx_t        *ctx;
+    ngx_http_otpreg_limit_hold_t  hold;
+
+    match = false;
+    hold.n = 0;
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    /* without a sign-up it costs nothing, and gets no counter */
+
+    outcome = ctx->has_ticket
+              ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, &hold)
+              : OTPREG_OK;
+
+    if (outcome == OTPREG_OK) {
+        outcome = ngx_http_otpreg_verify_parse(r, ctx, &match);
+
+        if (outcome != OTPREG_OK) {
+            ngx_http_otpreg_limit_give_back_global(&hold);
+        }
+    }
+
+    ngx_http_otpreg_wipe_form(r);
+
+    if (outcome == OTPREG_OK) {
+        outcome = ngx_http_otpreg_verify_post(r, ctx, match);
+    }
+
+    if (outcome != OTPREG_OK) {
+        ngx_http_otpreg_verify_finish(r, outcome);
+    }
+}
+
+
+/* OTPREG_OK: on its way to the database */
+
+static otpreg_outcome_t
+ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    bool match)
+{
+    ngx_int_t                   rc;
+    otpreg_outcome_t            outcome;
+    ngx_http_otpreg_job_t       job;
+    ngx_http_otpreg_attempt_t  *a;
+
+    a = ngx_http_otpreg_verify_make(r, ctx, match);
+    if (a == NULL) {
+        return OTPREG_ERROR;
+    }
+
+    /*
+     * Each code is taken for a wrong one until the database has said what it
+     * is: else many at once would be more than the limit.
+     */
+
+    outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_WRONG, &a->hold);
+
+    if (outcome == OTPREG_OK) {
+        ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
+
+        job.work = ngx_http_otpreg_verify_store;
+        job.settle = ngx_http_otpreg_verify_settle;
+        job.resume = ngx_http_otpreg_verify_stored;
+        job.data = a;
+
+        rc = ngx_http_otpreg_task_database(r, a->database, &job);
+        if (rc == NGX_OK) {
+            return OTPREG_OK;
+        }
+
+        outcome = (rc == NGX_BUSY) ? OTPREG_BUSY : OTPREG_ERROR;
+    }
+
+    ngx_http_otpreg_limit_give_back(&a->hold);
+
+    if (a->next != NULL) {
+        ngx_http_otpreg_again_unused(a->next);
+    }
+
+    return outcome;
+}
+
+
+static ngx_http_otpreg_attempt_t *
+ngx_http_otpreg_verify_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    bool match)
+{
+    otpreg_channel_t             other;
+    ngx_http_otpreg_attempt_t   *a;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    a = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_attempt_t));
+    if (a == NULL) {
+        return NULL;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    a->service = olcf->service;
+    a->database = olcf->database;
+    a->outcome = OTPREG_BUSY;
+    a->in.purpose = OTPREG_PURPOSE_SIGNUP;
+    a->in.match = match;
+    a->in.all = olcf->verify_all;
+    a->in.attempts_max = olcf->code_attempts;
+    ngx_memcpy(a->in.id, ctx->ticket.otp.id, OTPREG_ID_LEN);
+    randombytes_buf(a->in.attempt, OTPREG_ID_LEN);
+
+    if (!olcf->verify_all) {
+        return a;
+    }
+
+    other = (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS)
+            ? OTPREG_CHANNEL_EMAIL : OTPREG_CHANNEL_SMS;
+
+    a->next = ngx_http_otpreg_again_make(r, ctx, other, NULL);
+
+    return a->next ? a : NULL;
+}
+
+
+/*
+ * The comparison happens here, but tells nothing before the database admitted
+ * the attempt.
+ */
+
+static otpreg_outcome_t
+ngx_http_otpreg_verify_parse(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+    bool *match)
+{
+    char                         typed[OTPREG_CODE_DIGITS_MAX + 1];
+    char                         code[OTPREG_CODE_DIGITS_MAX + 1];
+    otpreg_otp_t                *otp;
+    otpreg_outcome_t             outcome;
+    otpreg_form_field_t          field;
+    const otpreg_key_t          *key;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    ngx_memzero(&field, sizeof(otpreg_form_field_t));
+    field.name = "otp";
+
+    outcome = ngx_http_otpreg_parse_form(r, &field, 1);
+    if (outcome != OTPREG_OK) {
+        return outcome;
+    }
+
+    if (!ctx->has_ticket) {
+        return OTPREG_NO_SIGNUP;
+    }
+
+    if (field.value.len == 0) {
+        ctx->fields[NGX_HTTP_OTPREG_OTP] = OTPREG_REQUIRED;
+        return OTPREG_INVALID_FIELDS;
+    }
+
+    otp = &ctx->ticket.otp;
+
+    if (!otpreg_code_parse(field.value, otp->digits, typed)) {
+        ctx->fields[NGX_HTTP_OTPREG_OTP] = OTPREG_CODE_FORMAT;
+        return OTPREG_INVALID_FIELDS;
+    }
+
+    olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
+
+    key = otpreg_keys_find(olcf->keys, otp->key_name);
+
+    if (key == NULL) {
+        outcome = OTPREG_NO_SIGNUP;
+
+    } else {
+        otpreg_code_derive(key->key, otp, code);
+        *match = otpreg_code_equal(code, typed, otp->digits);
+    }
+
+    sodium_memzero(code, sizeof(code));
+    sodium_memzero(typed, sizeof(typed));
+
+    return outcome;
+}
+
+
+static void
+ngx_http_otpreg_verify_store(void *data)
+{
+    ngx_http_otpreg_attempt_t *a = data;
+
+    a->outcome = otpreg_store_verify(a->database, &a->in, &a->out, a->error);
+
+    if (a->out.next) {
+        ngx_http_otpreg_again_store(a->next);
+    }
+}
+
+
+static void
+ngx_http_otpreg_verify_settle(void *data)
+{
+    ngx_http_otpreg_attempt_t *a = data;
+
+    ngx_http_otpreg_dispatch_database(a->service, a->outcome, a->error);
+
+    if (a->out.next) {
+        ngx_http_otpreg_again_settle(a->next);
+
+    } else if (a->next != NULL) {
+        ngx_http_otpreg_again_unused(a->next);
+    }
+
+    switch (a->outcome) {
+
+    case OTPREG_OK:
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_VERIFIED,
+                                   !a->out.next);
+        break;
+
+    case OTPREG_CODE_SPENT:
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_CODES_SPENT, 1);
+        /* fall through */
+
+    case OTPREG_CODE_WRONG:
+        ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_CODES_WRONG,
+                                   !a->in.match);
+        break;
+
+    default:
+        break;
+    }
+
+    ngx_http_otpreg_verify_count(a);
+}
+
+
+/*
+ * Who tries codes that are dead can hit nothing, and is stopped by his own
+ * limit: he must not use up that of all.  A robot's code that was never there
+ * is expired, too.
+ */
+
+static void
+ngx_http_otpreg_verify_count(ngx_http_otpreg_attempt_t *a)
+{
+    if (a->out.guessed) {
+        return;
+    }
+
+    if (a->outcome == OTPREG_CODE_SPENT || a->outcome == OTPREG_CODE_EXPIRED) {
+        ngx_http_otpreg_limit_give_back_global(&a->hold);
+        return;
+    }
+
+    ngx_http_otpreg_limit_give_back(&a->hold);
+}
+
+
+static void
+ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
+{
+    ngx_http_otpreg_attempt_t *a = data;
+
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+
+    a->outcome = ngx_http_otpreg_bot_verified(ctx, a->outcome,
+                                              &a->out.left);
+
+    if (a->outcome == OTPREG_CODE_WRONG || a->outcome == OTPREG_CODE_SPENT) {
+        ctx->attempts_left = a->out.left;
+        ctx->has_attempts = 1;
+    }
+
+    ctx->outcome = a->out.next ? ngx_http_otpreg_verify_next(ctx, a->next)
+                               : a->outcome;
+
+    ngx_http_otpreg_release(r);
+}
+
+
+/* this address is proved: on to the other one, which may have its code */
+
+static otpreg_outcome_t
+ngx_http_otpreg_verify_next(ngx_http_otpreg_ctx_t *ctx,
+    const ngx_http_otpreg_again_t *next)
+{
+    ctx->retry_after = next->out.retry_after;
+
+    if (next->outcome != OTPREG_OK
+        && next->outcome != OTPREG_RESEND_TOO_SOON)
+    {
+        return next->outcome;
+    }
+
+    ngx_http_otpreg_again_ticket(ctx, next);
+    ctx->next = 1;
+
+    return OTPREG_OK;
+}
+
+
+static void
+ngx_http_otpreg_verify_finish(ngx_http_request_t *r, otpreg_outcome_t outcome)
+{
+    ngx_http_otpreg_ctx_t  *ctx;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+    ctx->outcome = outcome;
+
+    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
+}

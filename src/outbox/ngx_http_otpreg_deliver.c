@@ -1,0 +1,758 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <sodium.h>
+
+#include "otpreg_message.h"
+
+#include "ngx_http_otpreg_detached.h"
+#include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_task.h"
+#include "ngx_http_otpreg_verdict.h"
+
+
+#define NGX_HTTP_OTPREG_BACKOFF_MIN   2000U     /* ms */
+#define NGX_HTTP_OTPREG_BACKOFF_MAX   30000U
+#define NGX_HTTP_OTPREG_RETRY_MAX     3600000   /* of a Retry-After */
+
+
+enum {
+    NGX_HTTP_OTPREG_STEP_TEXT = 0,
+    NGX_HTTP_OTPREG_STEP_HTML,
+    NGX_HTTP_OTPREG_STEP_COURIER,
+    NGX_HTTP_OTPREG_STEP_END
+};
+
+
+/* of this process: it never leaves it, and a new one does no harm */
+static uint8_t  ngx_http_otpreg_deliver_key[OTPREG_BINDING_KEY_LEN];
+static ngx_uint_t  ngx_http_otpreg_deliver_has_key;
+
+
+static ngx_http_otpreg_dispatch_t *ngx_http_otpreg_deliver_create(
+    ngx_http_otpreg_service_t *service, const otpreg_store_message_t *message);
+static ngx_int_t ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d);
+static void ngx_http_otpreg_deliver_wake(ngx_http_request_t *r);
+static ngx_int_t ngx_http_otpreg_deliver_next(ngx_http_request_t *r,
+    ngx_http_otpreg_dispatch_t *d);
+static ngx_int_t ngx_http_otpreg_deliver_start(ngx_http_request_t *r,
+    ngx_http_otpreg_dispatch_t *d, ngx_str_t *uri, ngx_str_t *body);
+static ngx_int_t ngx_http_otpreg_deliver_answer(ngx_http_request_t *sr,
+    void *data, ngx_int_t rc);
+static time_t ngx_http_otpreg_deliver_retry_after(ngx_http_request_t *sr);
+static ngx_int_t ngx_http_otpreg_deliver_rendered(
+    ngx_http_otpreg_dispatch_t *d);
+static ngx_uint_t ngx_http_otpreg_deliver_another(
+    ngx_http_otpreg_dispatch_t *d);
+static ngx_int_t ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
+    ngx_http_otpreg_dispatch_t *d);
+static void ngx_http_otpreg_deliver_broken(void *data);
+static void ngx_http_otpreg_deliver_done(void *data);
+static void ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d);
+static void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
+static unsigned ngx_http_otpreg_deliver_backoff(unsigned attempts);
+static void ngx_http_otpreg_deliver_count(ngx_http_otpreg_dispatch_t *d);
+static void ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d);
+
+
+ngx_int_t
+ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
+    const otpreg_store_message_t *message)
+{
+    ngx_http_request_t          *r;
+    ngx_http_otpreg_ctx_t       *ctx;
+    ngx_http_otpreg_dispatch_t  *d;
+
+    d = ngx_http_otpreg_deliver_create(service, message);
+
+    if (d == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_otpreg_deliver_code(d) != NGX_OK) {
+        ngx_http_otpreg_deliver_done(d);
+        return NGX_OK;
+    }
+
+    r = ngx_http_otpreg_detached_create(service->conf_ctx,
+                                        NGX_HTTP_OTPREG_SEND_TIME,
+                                        ngx_http_otpreg_deliver_wake,
+                                        ngx_http_otpreg_deliver_broken,
+                                        ngx_http_otpreg_deliver_done, d);
+    if (r == NULL) {
+        d->error = 1;
+        ngx_sprintf(d->reason, "no free connection%Z");
+        ngx_http_otpreg_deliver_done(d);
+        return NGX_OK;
+    }
+
+    ctx = ngx_http_otpreg_make_ctx(r);
+
+    if (ctx != NULL) {
+        ctx->dispatch = d;
+        ctx->conf = service->conf;
+        r->write_event_handler(r);
+
+    } else {
+        d->error = 1;
+        ngx_http_otpreg_detached_end(r);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_http_otpreg_dispatch_t *
+ngx_http_otpreg_deliver_create(ngx_http_otpreg_service_t *service,
+    const otpreg_store_message_t *message)
+{
+    ngx_pool_t                  *pool;
+    ngx_http_otpreg_dispatch_t  *d;
+
+    pool = ngx_http_otpreg_detached_create_pool(1024, ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    d = ngx_pcalloc(pool, sizeof(ngx_http_otpreg_dispatch_t));
+    if (d == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    d->service = service;
+    d->pool = pool;
+    d->message = *message;
+    d->start = ngx_http_otpreg_task_now();
+    d->step = NGX_HTTP_OTPREG_STEP_TEXT;
+
+    return d;
+}
+
+
+/* NGX_OK when there is something to send, else fate and reason are set */
+
+static ngx_int_t
+ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
+{
+    otpreg_otp_t        *otp;
+    otpreg_binding_t     parts;
+    const otpreg_key_t  *key;
+
+    d->fate = OTPREG_STORE_GIVEN_UP;
+
+    if (d->message.obsolete) {
+        ngx_sprintf(d->reason, "the code was used already%Z");
+        d->step = NGX_HTTP_OTPREG_STEP_END;
+        return NGX_DECLINED;
+    }
+
+    otp = &d->message.otp;
+
+    key = otpreg_keys_find(d->service->conf->keys, otp->key_name);
+
+    if (key == NULL) {
+        ngx_sprintf(d->reason, "no key \"%s\" in the key file%Z",
+                    otp->key_name);
+        d->step = NGX_HTTP_OTPREG_STEP_END;
+        return NGX_DECLINED;
+    }
+
+    /* the owner of an address is told of a sign-up, but never gets a code */
+
+    if (ngx_strcmp(d->message.template, OTPREG_TEMPLATE_OTP) == 0) {
+        otpreg_code_derive(key->key, otp, (char *) d->code);
+    }
+
+    if (!ngx_http_otpreg_deliver_has_key) {
+        randombytes_buf(ngx_http_otpreg_deliver_key,
+                        sizeof(ngx_http_otpreg_deliver_key));
+        ngx_http_otpreg_deliver_has_key = 1;
+    }
+
+    parts = ngx_http_otpreg_deliver_parts(d);
+
+    otpreg_binding_tag(ngx_http_otpreg_deliver_key, &parts, d->tag);
+
+    return NGX_OK;
+}
+
+
+otpreg_binding_t
+ngx_http_otpreg_deliver_parts(ngx_http_otpreg_dispatch_t *d)
+{
+    otpreg_binding_t  parts;
+
+    parts.id = d->message.id;
+    parts.purpose = d->message.otp.purpose;
+    parts.channel = d->message.otp.channel;
+    parts.template = d->message.template;
+    parts.address = d->message.otp.address;
+    parts.code = (char *) d->code;
+
+    return parts;
+}
+
+
+/* the key is written once, before any thread has a tag to verify */
+
+ngx_uint_t
+ngx_http_otpreg_deliver_is_bound(const otpreg_binding_t *parts,
+    const char *text, const uint8_t tag[OTPREG_BINDING_LEN])
+{
+    return otpreg_binding_verify(ngx_http_otpreg_deliver_key, parts, text,
+                                 tag);
+}
+
+
+/* begins a delivery, and goes on with it after each subrequest */
+
+static void
+ngx_http_otpreg_deliver_wake(ngx_http_request_t *r)
+{
+    ngx_int_t                    rc;
+    ngx_http_otpreg_ctx_t       *ctx;
+    ngx_http_otpreg_dispatch_t  *d;
+
+    ctx = ngx_http_otpreg_get_ctx(r);
+    d = ctx->dispatch;
+
+    if (d->waiting) {
+
+        if (!d->waiting->done) {
+            return;
+        }
+
+        d->waiting = NULL;
+
+        if (d->step == NGX_HTTP_OTPREG_STEP_COURIER
+            ? !ngx_http_otpreg_deliver_another(d)
+            : ngx_http_otpreg_deliver_rendered(d) != NGX_OK)
+        {
+            ngx_http_otpreg_detached_end(r);
+            return;
+        }
+
+        if (d->step != NGX_HTTP_OTPREG_STEP_COURIER) {
+            d->step++;
+        }
+    }
+
+    rc = ngx_http_otpreg_deliver_next(r, d);
+
+    if (rc != NGX_OK) {
+        d->error = 1;
+        ngx_http_otpreg_detached_end(r);
+        return;
+    }
+
+    ngx_http_otpreg_detached_run(r);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_deliver_next(ngx_http_request_t *r,
+    ngx_http_otpreg_dispatch_t *d)
+{
+    ngx_str_t                    uri;
+    ngx_http_complex_value_t    *template;
+    ngx_http_otpreg_loc_conf_t  *olcf;
+
+    olcf = d->service->conf;
+
+    for ( /* void */ ; d->step < NGX_HTTP_OTPREG_STEP_COURIER; d->step++) {
+
+        if (d->message.otp.channel == OTPREG_CHANNEL_SMS) {
+            template = (d->step == NGX_HTTP_OTPREG_STEP_TEXT) ? olcf->sms_text
+                                                              : NULL;
+        } else {
+            template = (d->step == NGX_HTTP_OTPREG_STEP_TEXT)
+                       ? olcf->mail_text : olcf->mail_html;
+        }
+
+        if (template == NULL) {
+            continue;
+        }
+
+        if (ngx_http_complex_value(r, template, &uri) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (uri.len != 0) {
+            d->template = uri;
+            return ngx_http_otpreg_deliver_start(r, d, &uri, NULL);
+        }
+    }
+
+    return ngx_http_otpreg_deliver_courier(r, d);
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_deliver_start(ngx_http_request_t *r,
+    ngx_http_otpreg_dispatch_t *d, ngx_str_t *uri, ngx_str_t *body)
+{
+    d->status = 0;
+    d->answered = 0;
+    d->error = 0;
+    d->unsent = 0;
+    d->asked = NULL;
+    ngx_str_null(&d->body);
+
+    d->waiting = ngx_http_otpreg_detached_subrequest(r, uri, body,
+                                          ngx_http_otpreg_deliver_answer, d);
+
+    return d->waiting ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * Called twice when an answer of 300 or more comes from nginx itself: only
+ * state is overwritten here, the decision is taken at the end.
+ */
+
+static ngx_int_t
+ngx_http_otpreg_deliver_answer(ngx_http_request_t *sr, void *data,
+    ngx_int_t rc)
+{
+    ngx_http_otpreg_dispatch_t *d = data;
+
+    ngx_buf_t  *b;
+    ngx_str_t   body;
+
+    if (!d->answered) {
+
+        /* an "error_page" of the server may lead it elsewhere afterwards */
+
+        d->asked = ngx_http_get_module_loc_conf(sr, ngx_http_otpreg_module);
+    }
+
+    d->answered = 1;
+    d->status = sr->headers_out.status;
+
+    if (d->status == 0 && rc >= NGX_HTTP_OK && rc < 600) {
+        d->status = rc;
+    }
+
+    d->retry_after = ngx_http_otpreg_deliver_retry_after(sr);
+
+    d->error = (rc == NGX_ERROR);
+    b = (sr->out != NULL) ? sr->out->buf : NULL;
+
+    if (d->step == NGX_HTTP_OTPREG_STEP_COURIER || d->error || b == NULL) {
+        return NGX_OK;
+    }
+
+    body.data = b->pos;
+    body.len = b->last - b->pos;
+
+    d->body.data = ngx_pstrdup(d->pool, &body);
+    d->body.len = body.len;
+
+    if (d->body.data == NULL) {
+        d->error = 1;
+    }
+
+    return NGX_OK;
+}
+
+
+static time_t
+ngx_http_otpreg_deliver_retry_after(ngx_http_request_t *sr)
+{
+    time_t            seconds;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &sr->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].hash == 0
+                || h[i].key.len != sizeof("Retry-After") - 1
+                || ngx_strncasecmp(h[i].key.data, (u_char *) "Retry-After",
+                                   h[i].key.len)
+                   != 0)
+            {
+                continue;
+            }
+
+            seconds = ngx_atotm(h[i].value.data, h[i].value.len);
+
+            if (seconds == NGX_ERROR) {
+                seconds = ngx_parse_http_time(h[i].value.data,
+                                              h[i].value.len)
+                          - ngx_time();
+            }
+
+            return ngx_max(seconds, 0);
+        }
+    }
+
+    return 0;
+}
+
+
+/* a template was rendered: NGX_OK, or NGX_ERROR with the reason */
+
+static ngx_int_t
+ngx_http_otpreg_deliver_rendered(ngx_http_otpreg_dispatch_t *d)
+{
+    otpreg_str_t  subject, body;
+
+    if (d->error || d->status != NGX_HTTP_OK || d->body.len == 0) {
+        ngx_snprintf(d->reason, OTPREG_REASON_MAX,
+                     "the %s template answered %ui%s%Z",
+                     (d->step == NGX_HTTP_OTPREG_STEP_TEXT) ? "text" : "html",
+                     d->status, d->error ? ", too large or broken off" : "");
+        d->error = 1;
+        d->fault = 1;
+        return NGX_ERROR;
+    }
+
+    if (d->step == NGX_HTTP_OTPREG_STEP_HTML) {
+        d->html = d->body;
+        return ngx_http_otpreg_text_check(d, "html", &d->html);
+    }
+
+    otpreg_text_split(ngx_http_otpreg_str(&d->body), &subject, &body);
+
+    d->subject.data = (u_char *) subject.data;
+    d->subject.len = subject.len;
+    d->text.data = (u_char *) body.data;
+    d->text.len = body.len;
+
+    return ngx_http_otpreg_text_check(d, "text", &d->text);
+}
+
+
+/*
+ * Whether the next courier shall try: the failure was the courier's, not the
+ * message's.
+ */
+
+static ngx_uint_t
+ngx_http_otpreg_deliver_another(ngx_http_otpreg_dispatch_t *d)
+{
+    u_char                     hex[OTPREG_ID_LEN * 2];
+    ngx_str_t                  id, *uri;
+    ngx_array_t               *couriers;
+    ngx_http_otpreg_verdict_e  verdict;
+
+    couriers = d->service->conf->couriers[d->message.otp.channel - 1];
+    verdict = ngx_http_otpreg_verdict(d->asked, d->status);
+
+    if (d->courier + 1 == couriers->nelts
+        || verdict == NGX_HTTP_OTPREG_VERDICT_SENT
+        || verdict == NGX_HTTP_OTPREG_VERDICT_REFUSED)
+    {
+        return 0;
+    }
+
+    ngx_http_otpreg_deliver_reason(d);
+
+    uri = couriers->elts;
+    id.data = hex;
+    id.len = sizeof(hex);
+    ngx_hex_dump(hex, d->message.id, OTPREG_ID_LEN);
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "otpreg: message %V not sent by %V: %s; %V is next",
+                  &id, &uri[d->courier], d->reason, &uri[d->courier + 1]);
+
+    d->reason[0] = '\0';
+    d->courier++;
+
+    return 1;
+}
+
+
+static ngx_int_t
+ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
+    ngx_http_otpreg_dispatch_t *d)
+{
+    char                    *json;
+    u_char                   id[OTPREG_ID_LEN * 2];
+    ngx_int_t                rc;
+    ngx_str_t                body, *uri;
+    ngx_array_t             *couriers;
+    const char              *channel;
+    otpreg_binding_t         parts;
+    otpreg_message_member_t  members[8];
+
+    channel = ngx_http_otpreg_channel_name(d->message.otp.channel);
+
+    if (d->step != NGX_HTTP_OTPREG_STEP_COURIER || d->courier == 0) {
+
+        rc = (d->message.otp.channel == OTPREG_CHANNEL_SMS)
+             ? ngx_http_otpreg_text_sms(d)
+             : ngx_http_otpreg_text_mail(d);
+
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    d->step = NGX_HTTP_OTPREG_STEP_COURIER;
+
+    /* what a template, or the courier before, has answered counts no more */
+
+    d->answered = 0;
+    d->status = 0;
+
+    parts = ngx_http_otpreg_deliver_parts(d);
+
+    if (!ngx_http_otpreg_deliver_is_bound(&parts, NULL, d->tag)) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "otpreg: two messages were mixed up, none is sent");
+        return NGX_ERROR;
+    }
+
+    couriers = d->service->conf->couriers[d->message.otp.channel - 1];
+    uri = couriers->elts;
+
+    ngx_hex_dump(id, d->message.id, OTPREG_ID_LEN);
+
+#define ngx_http_otpreg_member(i, text, bytes, size)                          \
+    members[i].name = text;                                                   \
+    members[i].value.data = (uint8_t *) (bytes);                              \
+    members[i].value.len = size
+
+    ngx_http_otpreg_member(0, "message_id", id, sizeof(id));
+    ngx_http_otpreg_member(1, "channel", channel, ngx_strlen(channel));
+    ngx_http_otpreg_member(2, "template", d->message.template,
+                           ngx_strlen(d->message.template));
+    ngx_http_otpreg_member(3, "to", d->message.otp.address,
+                           ngx_strlen(d->message.otp.address));
+    ngx_http_otpreg_member(4, "subject", d->subject.data, d->subject.len);
+    ngx_http_otpreg_member(5, "text", d->text.data, d->text.len);
+    ngx_http_otpreg_member(6, "html", d->html.data, d->html.len);
+    ngx_http_otpreg_member(7, "code", d->code, ngx_strlen(d->code));
+
+#undef ngx_http_otpreg_member
+
+    json = otpreg_message_json(members, 8, &body.len);
+
+    if (json == NULL) {
+        ngx_sprintf(d->reason, "a template is not UTF-8%Z");
+        return NGX_ERROR;
+    }
+
+    body.data = (u_char *) json;
+
+    rc = ngx_http_otpreg_deliver_start(r, d, &uri[d->courier], &body);
+
+    sodium_memzero(json, body.len);
+    free(json);
+
+    return rc;
+}
+
+
+/*
+ * It ends, maybe in the middle of an answer: a status that has come counts,
+ * or what was accepted would be sent again.
+ */
+
+static void
+ngx_http_otpreg_deliver_broken(void *data)
+{
+    ngx_http_otpreg_dispatch_t *d = data;
+
+    if (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->waiting != NULL
+        && !d->answered && d->waiting->headers_out.status >= NGX_HTTP_OK)
+    {
+        d->answered = 1;
+        d->status = d->waiting->headers_out.status;
+        d->retry_after = ngx_http_otpreg_deliver_retry_after(d->waiting);
+    }
+}
+
+
+/* the end of every delivery, whatever happened to it */
+
+static void
+ngx_http_otpreg_deliver_done(void *data)
+{
+    ngx_http_otpreg_dispatch_t *d = data;
+
+    if (d->step != NGX_HTTP_OTPREG_STEP_END) {
+        ngx_http_otpreg_deliver_decide(d);
+    }
+
+    ngx_http_otpreg_deliver_count(d);
+    ngx_http_otpreg_deliver_log(d);
+    ngx_http_otpreg_dispatch_finish(d);
+}
+
+
+static void
+ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
+{
+    ngx_uint_t                 answered;
+    ngx_http_otpreg_verdict_e  verdict;
+
+    answered = (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->answered);
+
+    verdict = answered ? ngx_http_otpreg_verdict(d->asked, d->status)
+                       : NGX_HTTP_OTPREG_VERDICT_LATER;
+
+    if (verdict == NGX_HTTP_OTPREG_VERDICT_SENT) {
+        d->fate = OTPREG_STORE_SENT;
+        return;
+    }
+
+    ngx_http_otpreg_deliver_reason(d);
+
+    if (verdict == NGX_HTTP_OTPREG_VERDICT_NEXT
+        || verdict == NGX_HTTP_OTPREG_VERDICT_REFUSED)
+    {
+        d->fate = OTPREG_STORE_GIVEN_UP;
+        return;
+    }
+
+    if (d->unsent && d->courier == 0) {
+        d->fate = OTPREG_STORE_UNSENT;
+        d->delay_ms = ngx_http_otpreg_deliver_backoff(1);
+        return;
+    }
+
+    if (verdict == NGX_HTTP_OTPREG_VERDICT_FAULT) {
+        d->fault = 1;
+    }
+
+    d->fate = OTPREG_STORE_LATER;
+    d->delay_ms = ngx_http_otpreg_deliver_backoff(d->message.attempts);
+
+    if (answered && d->retry_after > 0) {
+        d->delay_ms = ngx_max(d->delay_ms,
+                              ngx_min((ngx_msec_t) d->retry_after * 1000,
+                                      NGX_HTTP_OTPREG_RETRY_MAX));
+    }
+}
+
+
+/* unless a courier of ours has told it */
+
+static void
+ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d)
+{
+    if (d->reason[0] != '\0') {
+        return;
+    }
+
+    if (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->answered) {
+        ngx_snprintf(d->reason, OTPREG_REASON_MAX,
+                     "the courier answered %ui%Z", d->status);
+
+    } else {
+        ngx_sprintf(d->reason, "broken off%Z");
+    }
+}
+
+
+/* exponential, with jitter: between a half and the whole of it */
+
+static unsigned
+ngx_http_otpreg_deliver_backoff(unsigned attempts)
+{
+    unsigned  ms;
+
+    ms = NGX_HTTP_OTPREG_BACKOFF_MAX;
+
+    if (attempts < 5) {
+        ms = ngx_min(ms, NGX_HTTP_OTPREG_BACKOFF_MIN << (attempts - 1));
+    }
+
+    return ms / 2 + randombytes_uniform(ms / 2 + 1);
+}
+
+
+static void
+ngx_http_otpreg_deliver_count(ngx_http_otpreg_dispatch_t *d)
+{
+    ngx_uint_t  metric;
+
+    switch (d->fate) {
+
+    case OTPREG_STORE_SENT:
+        metric = NGX_HTTP_OTPREG_METRIC_MAIL_SENT;
+        break;
+
+    case OTPREG_STORE_UNSENT:
+        return;
+
+    case OTPREG_STORE_LATER:
+        metric = NGX_HTTP_OTPREG_METRIC_MAIL_LATER;
+        break;
+
+    default:                            /* OTPREG_STORE_GIVEN_UP */
+
+        if (d->message.obsolete) {
+            return;
+        }
+
+        metric = NGX_HTTP_OTPREG_METRIC_MAIL_GIVEN_UP;
+    }
+
+    /* those of SMS come next to those of mail */
+
+    ngx_http_otpreg_metric_add(metric + d->message.otp.channel
+                               - OTPREG_CHANNEL_EMAIL, 1);
+}
+
+
+static void
+ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d)
+{
+    u_char      hex[OTPREG_ID_LEN * 2];
+    ngx_str_t   id;
+    ngx_uint_t  level;
+
+    id.data = hex;
+    id.len = sizeof(hex);
+    ngx_hex_dump(hex, d->message.id, OTPREG_ID_LEN);
+
+    switch (d->fate) {
+
+    case OTPREG_STORE_SENT:
+        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
+                      "otpreg: message %V sent, attempt %ui",
+                      &id, (ngx_uint_t) d->message.attempts);
+        break;
+
+    case OTPREG_STORE_UNSENT:
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "otpreg: message %V waited for too long: %s; "
+                      "next in %ui ms",
+                      &id, d->reason, (ngx_uint_t) d->delay_ms);
+        break;
+
+    case OTPREG_STORE_LATER:
+        level = d->fault ? NGX_LOG_ERR : NGX_LOG_WARN;
+        ngx_log_error(level, ngx_cycle->log, 0,
+                      "otpreg: message %V not sent, attempt %ui: %s; "
+                      "next in %ui ms",
+                      &id, (ngx_uint_t) d->message.attempts, d->reason,
+                      (ngx_uint_t) d->delay_ms);
+        break;
+
+    case OTPREG_STORE_GIVEN_UP:
+        level = d->message.obsolete ? NGX_LOG_INFO : NGX_LOG_ERR;
+        ngx_log_error(level, ngx_cycle->log, 0,
+                      "otpreg: message %V given up, attempt %ui: %s",
+                      &id, (ngx_uint_t) d->message.attempts, d->reason);
+        break;
+    }
+}
