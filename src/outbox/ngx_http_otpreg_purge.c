@@ -153,12 +153,12 @@ ngx_http_otpreg_purge_end(void *data)
     ngx_log_debug1(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
                    "otpreg: %ui rows deleted", (ngx_uint_t) purge->rows);
 
-    if (purge->outcome != OTPREG_OK) {
-        time = NGX_HTTP_OTPREG_PURGE_FAILED;
+    if (purge->more && (purge->outcome == OTPREG_OK || purge->rows > 0)) {
+        time = NGX_HTTP_OTPREG_PURGE_MORE;
 
     } else {
-        time = purge->more ? NGX_HTTP_OTPREG_PURGE_MORE
-                           : NGX_HTTP_OTPREG_PURGE_TIME;
+        time = (purge->outcome == OTPREG_OK) ? NGX_HTTP_OTPREG_PURGE_TIME
+                                             : NGX_HTTP_OTPREG_PURGE_FAILED;
     }
 
     ngx_http_otpreg_purge_again(purge, time);

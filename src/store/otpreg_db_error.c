@@ -100,6 +100,10 @@ static const struct {
 };
 
 
+/* a foreign key of somebody else's table */
+#define ER_OTPREG_ROW_IS_REFERENCED  1451
+
+
 static otpreg_db_rc_t
 otpreg_db_class(unsigned code)
 {
@@ -129,9 +133,10 @@ otpreg_db_fail(otpreg_db_t *db, const char *what, unsigned code,
         return rc;
     }
 
-    /* nothing was typed in yet, or it names what is missing */
+    /* nothing was typed in yet, or it names tables and no values */
 
-    told = (text != NULL && (!db->ready || rc == OTPREG_DB_SETUP));
+    told = (text != NULL && (!db->ready || rc == OTPREG_DB_SETUP
+                             || code == ER_OTPREG_ROW_IS_REFERENCED));
 
     otpreg_db_explain(db, "%s failed (%u: %s%s%s)", what, code, state,
                       told ? ": " : "", told ? text : "");

@@ -16,6 +16,9 @@
 /* the longest wait for a lock of somebody else, in seconds */
 #define OTPREG_DB_LOCK_WAIT_MAX  5
 
+/* in seconds */
+#define OTPREG_DB_IDLE           300
+
 #define ER_OTPREG_UNKNOWN_VARIABLE  1193
 
 
@@ -73,7 +76,21 @@ static const char  otpreg_db_session_waits[]
     = "SET SESSION innodb_lock_wait_timeout = %u, lock_wait_timeout = %u";
 
 
+/*
+ * A node that was cut off in a transaction keeps its locks until the server
+ * ends the session.  MariaDB can do that for a transaction alone; MySQL has
+ * the time for any statement only, after which the next one finds its
+ * connection closed, and is repeated on another.
+ */
+
+static const char  otpreg_db_session_idle_transaction[]
+    = "SET SESSION idle_transaction_timeout = %u";
+static const char  otpreg_db_session_idle[] = "SET SESSION wait_timeout = %u";
+
+
 static otpreg_db_rc_t otpreg_db_session_set(otpreg_db_t *db);
+static otpreg_db_rc_t otpreg_db_session_try(otpreg_db_t *db, const char *sql,
+    bool *known);
 static otpreg_db_rc_t otpreg_db_writable(otpreg_db_t *db);
 
 
@@ -95,6 +112,7 @@ otpreg_db_session_start(otpreg_db_t *db)
 static otpreg_db_rc_t
 otpreg_db_session_set(otpreg_db_t *db)
 {
+    bool            known;
     char            sql[OTPREG_DB_SESSION_SIZE];
     unsigned        i, wait;
     otpreg_db_rc_t  rc;
@@ -123,12 +141,41 @@ otpreg_db_session_set(otpreg_db_t *db)
         return rc;
     }
 
-    rc = otpreg_db_simple(db, otpreg_db_session_wsrep);
+    rc = otpreg_db_session_try(db, otpreg_db_session_wsrep, &known);
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    snprintf(sql, sizeof(sql), otpreg_db_session_idle_transaction,
+             db->conf->read_timeout * 2);
+
+    rc = otpreg_db_session_try(db, sql, &known);
+    if (rc != OTPREG_DB_OK || known) {
+        return rc;
+    }
+
+    snprintf(sql, sizeof(sql), otpreg_db_session_idle, OTPREG_DB_IDLE);
+
+    return otpreg_db_simple(db, sql);
+}
+
+
+/* known: the server has the variable */
+
+static otpreg_db_rc_t
+otpreg_db_session_try(otpreg_db_t *db, const char *sql, bool *known)
+{
+    otpreg_db_rc_t  rc;
+
+    *known = true;
+
+    rc = otpreg_db_simple(db, sql);
 
     if (rc != OTPREG_DB_OK && db->mysql != NULL
         && mysql_errno(db->mysql) == ER_OTPREG_UNKNOWN_VARIABLE)
     {
         otpreg_db_error_clear(db);
+        *known = false;
         return OTPREG_DB_OK;
     }
 

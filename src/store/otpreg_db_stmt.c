@@ -14,7 +14,7 @@
 /* statements: prepared at their first use, bound, executed, fetched */
 
 
-#define OTPREG_DB_PARAMS_MAX     24
+#define OTPREG_DB_PARAMS_MAX     72
 
 
 static otpreg_db_rc_t otpreg_db_prepare(otpreg_db_t *db, unsigned i);

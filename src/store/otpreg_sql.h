@@ -22,6 +22,26 @@
     " u.email_key IS NULL OR u.email_verified_at IS NOT NULL))"
 
 
+/* a message that nobody is sending, too late to be sent */
+#define OTPREG_SQL_IS_OVER                                                    \
+    "sent_at IS NULL AND failed_at IS NULL AND expires_at <= NOW(6)"          \
+    " AND (due_at <= NOW(6) OR lease IS NULL)"
+
+/* no lease and no pause ends so far ahead: the clock was set back since, and
+ * who waits for it waits for nothing */
+#define OTPREG_SQL_IS_DUE                                                     \
+    "(due_at <= NOW(6) OR due_at > NOW(6) + INTERVAL 2 HOUR)"                 \
+    " AND expires_at > NOW(6)"
+
+/* OTPREG_SQL_IDS_MAX placeholders */
+#define OTPREG_SQL_IDS_MAX  64
+#define OTPREG_SQL_IDS_8    "?, ?, ?, ?, ?, ?, ?, ?"
+#define OTPREG_SQL_IDS                                                        \
+    OTPREG_SQL_IDS_8 ", " OTPREG_SQL_IDS_8 ", " OTPREG_SQL_IDS_8 ", "         \
+    OTPREG_SQL_IDS_8 ", " OTPREG_SQL_IDS_8 ", " OTPREG_SQL_IDS_8 ", "         \
+    OTPREG_SQL_IDS_8 ", " OTPREG_SQL_IDS_8
+
+
 #define OTPREG_SQL_LIST(X)                                                    \
                                                                               \
 X(OTPREG_SQL_SCHEMA_VERSION,                                                  \
@@ -225,28 +245,34 @@ X(OTPREG_SQL_USER_PHONE,                                                      \
   "UPDATE users SET phone = ?, phone_key = ?, phone_verified_at = NULL"       \
   " WHERE id = ? AND verified_at IS NULL")                                    \
                                                                               \
-/* site, channel: also those that are to be tried again after their end, but  \
- * not what somebody may be sending */                                        \
-X(OTPREG_SQL_EXPIRE,                                                          \
-  "UPDATE messages SET due_at = NULL, lease = NULL, failed_at = NOW(6),"      \
-  "                    last_error = 'expired'"                                \
-  " WHERE site = ? AND channel = ? AND sent_at IS NULL"                       \
-  "   AND failed_at IS NULL AND expires_at <= NOW(6)"                         \
-  "   AND (due_at <= NOW(6) OR lease IS NULL)"                                \
-  " LIMIT 1000")                                                              \
+/* site, channel, max: also those that are to be tried again after their end,  \
+ * but not what somebody may be sending.  It waits for no lock: a transaction  \
+ * that is open, of whomever, must not stop the messages of everybody. */      \
+X(OTPREG_SQL_OVER,                                                            \
+  "SELECT id FROM messages"                                                   \
+  " WHERE site = ? AND channel = ? AND " OTPREG_SQL_IS_OVER " LIMIT ?")       \
                                                                               \
-/* lease_time, lease, site, channel, max: the newest first, for somebody may  \
- * still wait for it.  No lease and no pause ends so far ahead: the clock was \
- * set back since, and who waits for it waits for nothing.  By no other index:\
- * sorting all that has not expired for a few of them may look cheap. */      \
+/* as many ids as OTPREG_SQL_IDS, any of them more than once */               \
+X(OTPREG_SQL_EXPIRE,                                                          \
+  "UPDATE messages FORCE INDEX (PRIMARY)"                                     \
+  " SET due_at = NULL, lease = NULL, failed_at = NOW(6),"                     \
+  "     last_error = 'expired'"                                               \
+  " WHERE id IN (" OTPREG_SQL_IDS ") AND " OTPREG_SQL_IS_OVER)                \
+                                                                              \
+/* site, channel, max: the newest first, for somebody may still wait for it.  \
+ * By no other index: sorting all that has not expired for a few of them may  \
+ * look cheap.  It waits for no lock. */                                      \
+X(OTPREG_SQL_DUE,                                                             \
+  "SELECT id FROM messages FORCE INDEX (messages_due)"                        \
+  " WHERE site = ? AND channel = ? AND " OTPREG_SQL_IS_DUE                    \
+  " ORDER BY due_at DESC LIMIT ?")                                            \
+                                                                              \
+/* lease_time, lease, as many ids as OTPREG_SQL_IDS */                        \
 X(OTPREG_SQL_CLAIM,                                                           \
-  "UPDATE messages FORCE INDEX (messages_due)"                                \
+  "UPDATE messages FORCE INDEX (PRIMARY)"                                     \
   " SET due_at = NOW(6) + INTERVAL ? SECOND, lease = ?,"                      \
   "     attempts = attempts + 1"                                              \
-  " WHERE site = ? AND channel = ?"                                           \
-  "   AND (due_at <= NOW(6) OR due_at > NOW(6) + INTERVAL 2 HOUR)"            \
-  "   AND expires_at > NOW(6)"                                                \
-  " ORDER BY due_at DESC LIMIT ?")                                            \
+  " WHERE id IN (" OTPREG_SQL_IDS ") AND " OTPREG_SQL_IS_DUE)                 \
                                                                               \
 /* lease */                                                                   \
 X(OTPREG_SQL_CLAIMED,                                                         \

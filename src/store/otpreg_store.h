@@ -243,7 +243,7 @@ otpreg_outcome_t otpreg_store_resend(const otpreg_db_conf_t *conf,
 /*
  * Take up to max due messages of outbox->channel under outbox->lease, which
  * must be a new one.  Messages that expired are finished first; *expired
- * counts them.  While there are very many of those (10,000) none is taken.
+ * counts them.  While there are very many of those (6,400) none is taken.
  *
  * n      [out] how many were taken
  *

@@ -15,9 +15,11 @@
 /* leases of dead owners that are looked at in one call */
 #define OTPREG_STORE_LEASES_MAX  256
 
-/* of one call, with so many messages each that OTPREG_SQL_EXPIRE finishes */
-#define OTPREG_STORE_EXPIRE_ROUNDS  10
-#define OTPREG_STORE_EXPIRE_MAX     1000
+/* of one call, with OTPREG_SQL_IDS_MAX messages each */
+#define OTPREG_STORE_EXPIRE_ROUNDS  100
+
+/* others may have been faster with all that we had found */
+#define OTPREG_STORE_CLAIM_ROUNDS   3
 
 
 typedef struct {
@@ -34,6 +36,14 @@ typedef struct {
     unsigned                        n;
     unsigned                        expired;
 } otpreg_store_claim_work_t;
+
+
+/* ids of messages */
+
+typedef struct {
+    uint8_t                         id[OTPREG_SQL_IDS_MAX][OTPREG_ID_LEN];
+    unsigned                        n;
+} otpreg_store_found_t;
 
 
 typedef struct {
@@ -55,6 +65,11 @@ static otpreg_db_rc_t otpreg_store_claim_work(otpreg_db_t *db, void *data,
     bool lost);
 static otpreg_db_rc_t otpreg_store_expire(otpreg_db_t *db,
     otpreg_store_claim_work_t *work, bool *all);
+static otpreg_db_rc_t otpreg_store_find(otpreg_db_t *db, unsigned sql,
+    const otpreg_store_outbox_t *outbox, unsigned max,
+    otpreg_store_found_t *found);
+static void otpreg_store_found_params(const otpreg_store_found_t *found,
+    otpreg_db_param_t *params);
 static otpreg_db_rc_t otpreg_store_claimed(otpreg_db_t *db,
     otpreg_store_claim_work_t *work);
 static otpreg_db_rc_t otpreg_store_finish_work(otpreg_db_t *db, void *data,
@@ -93,10 +108,12 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
 {
     otpreg_store_claim_work_t *work = data;
 
-    bool               all;
-    uint64_t           affected;
-    otpreg_db_rc_t     rc;
-    otpreg_db_param_t  params[5];
+    bool                  all;
+    unsigned              i, max;
+    uint64_t              affected;
+    otpreg_db_rc_t        rc;
+    otpreg_db_param_t     params[2 + OTPREG_SQL_IDS_MAX];
+    otpreg_store_found_t  due;
 
     /* after a lost connection the lease may have been taken: look first */
 
@@ -116,18 +133,31 @@ otpreg_store_claim_work(otpreg_db_t *db, void *data, bool lost)
         return rc;
     }
 
+    max = (work->max < OTPREG_SQL_IDS_MAX) ? work->max : OTPREG_SQL_IDS_MAX;
+
     params[0] = otpreg_store_int(work->outbox->lease_time);
     params[1] = otpreg_store_text(work->outbox->lease);
-    params[2] = otpreg_store_text(work->outbox->site);
-    params[3] = otpreg_store_int(work->outbox->channel);
-    params[4] = otpreg_store_int(work->max);
 
-    rc = otpreg_db_exec(db, OTPREG_SQL_CLAIM, params, &affected, NULL);
-    if (rc != OTPREG_DB_OK || affected == 0) {
-        return rc;
+    for (i = 0; i < OTPREG_STORE_CLAIM_ROUNDS; i++) {
+
+        rc = otpreg_store_find(db, OTPREG_SQL_DUE, work->outbox, max, &due);
+        if (rc != OTPREG_DB_OK || due.n == 0) {
+            return rc;
+        }
+
+        otpreg_store_found_params(&due, &params[2]);
+
+        rc = otpreg_db_exec(db, OTPREG_SQL_CLAIM, params, &affected, NULL);
+        if (rc != OTPREG_DB_OK) {
+            return rc;
+        }
+
+        if (affected > 0) {
+            return otpreg_store_claimed(db, work);
+        }
     }
 
-    return otpreg_store_claimed(db, work);
+    return OTPREG_DB_OK;
 }
 
 
@@ -137,29 +167,87 @@ static otpreg_db_rc_t
 otpreg_store_expire(otpreg_db_t *db, otpreg_store_claim_work_t *work,
     bool *all)
 {
-    unsigned           i;
-    uint64_t           affected;
-    otpreg_db_rc_t     rc;
-    otpreg_db_param_t  params[2];
+    unsigned              i;
+    uint64_t              affected;
+    otpreg_db_rc_t        rc;
+    otpreg_db_param_t     params[OTPREG_SQL_IDS_MAX];
+    otpreg_store_found_t  over;
 
     *all = false;
-    rc = OTPREG_DB_OK;
 
-    params[0] = otpreg_store_text(work->outbox->site);
-    params[1] = otpreg_store_int(work->outbox->channel);
+    for (i = 0; i < OTPREG_STORE_EXPIRE_ROUNDS; i++) {
 
-    for (i = 0; i < OTPREG_STORE_EXPIRE_ROUNDS && !*all; i++) {
-
-        rc = otpreg_db_exec(db, OTPREG_SQL_EXPIRE, params, &affected, NULL);
+        rc = otpreg_store_find(db, OTPREG_SQL_OVER, work->outbox,
+                               OTPREG_SQL_IDS_MAX, &over);
         if (rc != OTPREG_DB_OK) {
-            break;
+            return rc;
         }
 
-        work->expired += (unsigned) affected;
-        *all = (affected < OTPREG_STORE_EXPIRE_MAX);
+        if (over.n > 0) {
+            otpreg_store_found_params(&over, params);
+
+            rc = otpreg_db_exec(db, OTPREG_SQL_EXPIRE, params, &affected,
+                                NULL);
+            if (rc != OTPREG_DB_OK) {
+                return rc;
+            }
+
+            work->expired += (unsigned) affected;
+        }
+
+        if (over.n < OTPREG_SQL_IDS_MAX) {
+            *all = true;
+            break;
+        }
     }
 
-    return rc;
+    return OTPREG_DB_OK;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_find(otpreg_db_t *db, unsigned sql,
+    const otpreg_store_outbox_t *outbox, unsigned max,
+    otpreg_store_found_t *found)
+{
+    char                id[OTPREG_ID_LEN + 1];
+    otpreg_db_rc_t      rc;
+    otpreg_db_param_t   params[3];
+    otpreg_db_column_t  column;
+
+    found->n = 0;
+
+    params[0] = otpreg_store_text(outbox->site);
+    params[1] = otpreg_store_int(outbox->channel);
+    params[2] = otpreg_store_int(max);
+
+    column = otpreg_store_out(id, sizeof(id));
+
+    rc = otpreg_db_query(db, sql, params, &column, 1);
+
+    while (rc == OTPREG_DB_OK && found->n < max) {
+        memcpy(found->id[found->n++], id, OTPREG_ID_LEN);
+        rc = otpreg_db_next(db, &column, 1);
+    }
+
+    otpreg_db_finish(db);
+
+    return (rc == OTPREG_DB_NONE) ? OTPREG_DB_OK : rc;
+}
+
+
+/* found->n > 0; the last one stands for those that are not there */
+
+static void
+otpreg_store_found_params(const otpreg_store_found_t *found,
+    otpreg_db_param_t *params)
+{
+    unsigned  i;
+
+    for (i = 0; i < OTPREG_SQL_IDS_MAX; i++) {
+        params[i] = otpreg_store_id(found->id[(i < found->n) ? i
+                                                             : found->n - 1]);
+    }
 }
 
 

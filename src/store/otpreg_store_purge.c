@@ -47,6 +47,15 @@ static otpreg_db_rc_t otpreg_store_purge_rows(otpreg_db_t *db,
     otpreg_store_purge_work_t *work);
 static otpreg_db_rc_t otpreg_store_purge_users(otpreg_db_t *db,
     otpreg_store_purge_work_t *work);
+static otpreg_db_rc_t otpreg_store_purge_batch(otpreg_db_t *db,
+    otpreg_store_purge_work_t *work, const otpreg_store_purge_user_t *users,
+    unsigned n);
+static otpreg_db_rc_t otpreg_store_purge_each(otpreg_db_t *db,
+    otpreg_store_purge_work_t *work, const otpreg_store_purge_user_t *users,
+    unsigned n);
+static otpreg_db_rc_t otpreg_store_purge_user(otpreg_db_t *db,
+    otpreg_store_purge_work_t *work, const otpreg_store_purge_user_t *user,
+    unsigned *rows);
 static otpreg_db_rc_t otpreg_store_purge_look(otpreg_db_t *db,
     const otpreg_store_purge_t *purge, otpreg_store_purge_user_t *users,
     unsigned *n);
@@ -177,10 +186,8 @@ otpreg_store_purge_rows(otpreg_db_t *db, otpreg_store_purge_work_t *work)
 static otpreg_db_rc_t
 otpreg_store_purge_users(otpreg_db_t *db, otpreg_store_purge_work_t *work)
 {
-    unsigned                   i, n;
-    uint64_t                   affected;
+    unsigned                   n;
     otpreg_db_rc_t             rc;
-    otpreg_db_param_t          id;
     otpreg_store_purge_t      *purge;
     otpreg_store_purge_user_t  users[OTPREG_STORE_PURGE_MAX];
 
@@ -189,26 +196,15 @@ otpreg_store_purge_users(otpreg_db_t *db, otpreg_store_purge_work_t *work)
 
     rc = otpreg_store_purge_look(db, purge, users, &n);
 
-    if (rc != OTPREG_DB_OK || n == 0) {
-        goto done;
-    }
+    if (rc == OTPREG_DB_OK && n > 0) {
+        rc = otpreg_store_purge_batch(db, work, users, n);
 
-    rc = otpreg_db_begin(db);
+        /* an application's table may need one of them: all others go */
 
-    for (i = 0; rc == OTPREG_DB_OK && i < n; i++) {
-        id = otpreg_store_int(users[i].id);
-
-        rc = otpreg_db_exec(db, work->sql, &id, &affected, NULL);
-        if (rc == OTPREG_DB_OK) {
-            work->rows += (unsigned) affected;
+        if (rc == OTPREG_DB_FAILED) {
+            rc = otpreg_store_purge_each(db, work, users, n);
         }
     }
-
-    if (rc == OTPREG_DB_OK) {
-        rc = otpreg_db_commit(db);
-    }
-
-done:
 
     /* a walk that failed goes on behind those that made it fail */
 
@@ -220,6 +216,82 @@ done:
     } else {
         memset(purge->users, 0, OTPREG_STORE_TIME_SIZE);
         purge->user_id = 0;
+    }
+
+    return rc;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_purge_batch(otpreg_db_t *db, otpreg_store_purge_work_t *work,
+    const otpreg_store_purge_user_t *users, unsigned n)
+{
+    unsigned        i, rows;
+    otpreg_db_rc_t  rc;
+
+    rows = 0;
+    rc = otpreg_db_begin(db);
+
+    for (i = 0; rc == OTPREG_DB_OK && i < n; i++) {
+        rc = otpreg_store_purge_user(db, work, &users[i], &rows);
+    }
+
+    if (rc == OTPREG_DB_OK) {
+        rc = otpreg_db_commit(db);
+    }
+
+    if (rc == OTPREG_DB_OK) {
+        work->rows += rows;
+    }
+
+    return rc;
+}
+
+
+/* the first failure is told, when all others are deleted */
+
+static otpreg_db_rc_t
+otpreg_store_purge_each(otpreg_db_t *db, otpreg_store_purge_work_t *work,
+    const otpreg_store_purge_user_t *users, unsigned n)
+{
+    unsigned        i;
+    otpreg_db_rc_t  rc;
+
+    otpreg_db_rollback(db);
+
+    for (i = 0; i < n; i++) {
+        rc = otpreg_store_purge_user(db, work, &users[i], &work->rows);
+
+        if (rc == OTPREG_DB_FAILED) {
+
+            if (work->outcome == OTPREG_OK) {
+                snprintf(work->error, OTPREG_DB_ERROR_SIZE, "%s",
+                         otpreg_db_error(db));
+                work->outcome = OTPREG_ERROR;
+            }
+
+        } else if (rc != OTPREG_DB_OK) {
+            return rc;
+        }
+    }
+
+    return OTPREG_DB_OK;
+}
+
+
+static otpreg_db_rc_t
+otpreg_store_purge_user(otpreg_db_t *db, otpreg_store_purge_work_t *work,
+    const otpreg_store_purge_user_t *user, unsigned *rows)
+{
+    uint64_t           affected;
+    otpreg_db_rc_t     rc;
+    otpreg_db_param_t  id;
+
+    id = otpreg_store_int(user->id);
+
+    rc = otpreg_db_exec(db, work->sql, &id, &affected, NULL);
+    if (rc == OTPREG_DB_OK) {
+        *rows += (unsigned) affected;
     }
 
     return rc;

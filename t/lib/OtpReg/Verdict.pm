@@ -23,6 +23,8 @@ use v5.10.1;
 use strict;
 use warnings;
 
+use Time::Local qw(timelocal);
+
 use OtpReg::DB;
 use OtpReg::Provider;
 use OtpReg::SMTP;
@@ -37,6 +39,8 @@ my $Near = 5;
 # waits for an answer for so long
 my $Slow = 30;
 my $Wait = 2;
+
+my $Gone = 'nobody waited any longer';
 
 sub new {
     my ($class, %opt) = @_;
@@ -136,6 +140,16 @@ sub read_log {
 
     while ($self->{log} =~ /$line/g) {
         push @{ $self->{said}{$2}{$3} }, $1;
+    }
+
+    # who waits no longer for a provider behind nginx answers 504
+
+    $line = qr{^(\d+)/(\d+)/(\d+)\ (\d+):(\d+):(\d+)\ .*
+               otpreg:\ message\ (\w+)\ (?:not\ sent|given\ up)
+               .*the\ courier\ answered\ 504}mx;
+
+    while ($self->{log} =~ /$line/g) {
+        push @{ $self->{gone}{$7} }, timelocal($6, $5, $4, $3, $2 - 1, $1);
     }
 }
 
@@ -367,13 +381,23 @@ sub causeless {
         my @accepted = @{ $self->{accepted}{$id} };
         next if @accepted == 1;
 
-        my @without;
+        my (@without, %cause);
 
         for my $accepted (@accepted) {
             my $cause = $self->cause($accepted);
             push @without, $accepted if !$cause;
-            $self->{repeated}{$cause}++ if $cause;
+            $cause{$cause}++ if $cause;
         }
+
+        # the provider may have read it when nginx had just gone, or a moment
+        # before that
+
+        my @gone = $self->gone($cause{$Gone} // 0, @without);
+        my %gone = map { $_ => 1 } @gone;
+
+        @without = grep { !$gone{$_} } @without;
+        $cause{$Gone} += @gone if @gone;
+        $self->{repeated}{$_} += $cause{$_} for keys %cause;
 
         # a worker that had the answer may have died before it could mark it
 
@@ -393,6 +417,31 @@ sub causeless {
     }
 
     return @causeless;
+}
+
+# Which of those that HTTP brought were read near a 504 of nginx's for them; so
+# many others of the same message have had theirs.
+
+sub gone {
+    my ($self, $others, @accepted) = @_;
+    my @read;
+
+    @accepted = grep { $_->{proxy} } @accepted or return;
+
+    my @gone = @{ $self->{gone}{ $accepted[0]{id} } // [] };
+
+    for my $accepted (@accepted) {
+        last if @read + $others >= @{ $self->{gone}{ $accepted->{id} } // [] };
+
+        my ($i) = grep { $accepted->{time} >= $gone[$_] - 1
+                         && $accepted->{time} <= $gone[$_] + $Wait + 1 }
+                  0 .. $#gone;
+        next if !defined $i;
+        splice @gone, $i, 1;
+        push @read, $accepted;
+    }
+
+    return @read;
 }
 
 # how many of those who said that they had sent it were killed soon after it
@@ -441,7 +490,7 @@ sub cause {
                               @{ $self->{kills} };
     }
 
-    return 'nobody waited any longer' if $proxy && $self->left($accepted);
+    return $Gone if $proxy && $self->left($accepted);
     return;
 }
 
