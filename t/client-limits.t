@@ -415,6 +415,28 @@ subtest 'attack 42: what sends nothing reaches no global limit' => sub {
 };
 
 
+subtest 'looks at what became of a code' => sub {
+    limits('otpreg_client_limit verify=off wrong=off status=3/h;');
+    my $res = signup(client(1));
+    $nginx->http_many([map { verify(client(1), $res, '000000') } 1 .. 6]);
+    my $look = sub {
+        my ($client) = @_;
+        my $got = $nginx->http('GET', '/verify-otp', cookie => $res->{cookie},
+                               from($client));
+        is $got->{status}, 200, 'the page';
+        return $got->{body} =~ /\[(\w*)\]/ ? $1 : undef;
+    };
+    my $named = 'otpreg_limited_total{limit="client",kind="status"}';
+    my $before = counter($named);
+    is_deeply [map { $look->(client(1)) } 1 .. 5],
+              [('code_spent') x 3, '', ''],
+              'attack 25: over the limit it comes without a look';
+    is $look->(client(2)), 'code_spent', 'another client has its own';
+    is counter($named), $before + 2, 'counted';
+    ok log_count(qr/a client reached the limit status=3\/3600s/), 'and told';
+};
+
+
 subtest 'a global limit of sign-ups' => sub {
     limits('otpreg_client_limit register=3/h;'
            . 'otpreg_global_limit register=5/h;');

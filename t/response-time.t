@@ -130,7 +130,118 @@ subtest 'a client that leaves is let go' => sub {
 };
 
 
+# a table is locked by a client that waits for its input to end
+
+sub with_lock {
+    my ($table, $while) = @_;
+    my $marker = "SELECT COUNT(*) FROM " . db_processlist()
+                 . " WHERE info LIKE '%SLEEP(60)%' AND info NOT LIKE 'SELECT C%'";
+    my $pid = fork() // die "fork: $!\n";
+    if (!$pid) {
+        open STDERR, '>', '/dev/null';
+        sql("LOCK TABLES $table WRITE; SELECT SLEEP(60)");
+        POSIX::_exit(0);
+    }
+    ok wait_until(sub { sql($marker) }, 30), "$table: locked";
+    $while->();
+    sql('KILL QUERY ' . sql('SELECT id FROM ' . db_processlist()
+                            . " WHERE info LIKE 'SELECT SLEEP(60)%'"));
+    waitpid $pid, 0;
+    return;
+}
+
+# so many of our statements wait for a table
+
+sub blocked {
+    my ($n) = @_;
+    return wait_until(sub {
+        sql('SELECT COUNT(*) FROM ' . db_processlist()
+            . " WHERE state LIKE 'Waiting for table%'") == $n
+    }, 30);
+}
+
+sub left { scalar(() = $nginx->access_log =~ /\Q$_[0]\E \S+" 499 /g) }
+
+subtest 'who leaves while the database works is not held' => sub {
+    $nginx->reload(config('10s'), wait => 30);
+    my $form = form();
+    my $before = left('POST /register');
+    with_lock(users => sub {
+        my $sock = connection();
+        print $sock raw('/register', $form);
+        ok blocked(1), 'the database works';
+        close $sock;
+        is $nginx->http('GET', '/register')->{status}, 200, 'and it is noticed';
+    });
+    ok wait_until(sub { written($form->{username}) }, 30),
+       'a sign-up that had begun is written';
+    ok wait_until(sub { left('POST /register') > $before }, 8),
+       'and let go before its time';
+};
+
+
+subtest 'who leaves before the database works is not served' => sub {
+    $nginx->reload(config('off'), wait => 30, main_config => join '', map {
+        "thread_pool otpreg_$_ threads=1 max_queue=1000;\n"
+    } qw(hash database mail));
+
+    my @cookies = map {
+        $nginx->http('POST', '/register', json => form())->{cookie}
+    } 1 .. 5;
+    my $verified = sub { scalar sql("SELECT SUM(attempts) FROM otps") };
+    my ($attempts, $resent) = ($verified->(),
+                               scalar sql("SELECT SUM(sends) FROM otps"));
+
+    with_lock(otps => sub {
+        my @socks = map { connection() } 0 .. 4;
+        for my $i (0 .. 4) {
+            my $path = ('/resend-otp', '/verify-otp')[$i % 2];
+            my $sock = $socks[$i];
+            print $sock raw($path, { otp => '000000' },
+                            "Cookie: $cookies[$i]\r\n");
+            ok blocked(1), 'the first one has the thread' if $i == 0;
+        }
+        is $nginx->http('GET', '/register')->{status}, 200, 'all were read';
+        close $_ for @socks;
+        is $nginx->http('GET', '/register')->{status}, 200, 'all have left';
+    });
+    ok wait_until(sub { left('POST /resend-otp') + left('POST /verify-otp')
+                        == 5 }, 30), 'all are let go';
+
+    is $nginx->http('POST', '/register', json => form())->{status}, 201,
+       'the next is served';
+    is $verified->(), $attempts, 'no code was tried';
+    is sql('SELECT SUM(sends) FROM otps') - $resent, 2,
+       'and sent was that of the first, whose work had begun, and the next';
+};
+
+
+subtest 'who stops a page and sends its form once more' => sub {
+    my %config = config('off');
+    $config{http_config} =~ s/memory=7m operations=5/memory=64m operations=9/;
+    $config{http_config} .= "otpreg_form_time 1ms;\n";
+    $nginx->reload(%config, wait => 30, config => $config
+        =~ s/return 200 "register"/return 200 "[\$otpreg_form_token]"/r);
+
+    my ($token) = $nginx->http('GET', '/register')->{body} =~ /\[(\S+)\]/;
+    my $form = form(form_token => $token);
+    select undef, undef, undef, 0.01;
+    my $sock = connection();
+    print $sock raw('/register', $form);
+    is $nginx->http('GET', '/register')->{status}, 200, 'it was read';
+    close $sock;
+
+    my $res = $nginx->http('POST', '/register', form => $form, timeout => 60);
+    is $res->{status}, 303, 'the second is answered';
+    is written($form->{username}), 1, 'but it is one sign-up';
+    is $nginx->http('POST', '/verify-otp', cookie => $res->{cookie},
+                    json => { otp => code_for($form->{email}, 30) })->{status},
+       200, 'whose code is right';
+};
+
+
 subtest 'keepalive and pipelining' => sub {
+    $nginx->reload(config('2s'), wait => 30);
     my $sock = connection();
     my @forms = map { form() } 1 .. 3;
     my $begin = time;

@@ -39,6 +39,8 @@
            "limit=\"client\",kind=\"resend\"", "")                            \
     metric(CLIENT_WRONG, "otpreg_limited_total",                              \
            "limit=\"client\",kind=\"wrong\"", "")                             \
+    metric(CLIENT_STATUS, "otpreg_limited_total",                             \
+           "limit=\"client\",kind=\"status\"", "")                            \
     metric(NETWORK_REGISTER, "otpreg_limited_total",                          \
            "limit=\"network\",kind=\"register\"", "")                         \
     metric(NETWORK_VERIFY, "otpreg_limited_total",                            \
@@ -47,6 +49,8 @@
            "limit=\"network\",kind=\"resend\"", "")                           \
     metric(NETWORK_WRONG, "otpreg_limited_total",                             \
            "limit=\"network\",kind=\"wrong\"", "")                            \
+    metric(NETWORK_STATUS, "otpreg_limited_total",                            \
+           "limit=\"network\",kind=\"status\"", "")                           \
     metric(GLOBAL_REGISTER, "otpreg_limited_total",                           \
            "limit=\"global\",kind=\"register\"", "")                          \
     metric(GLOBAL_VERIFY, "otpreg_limited_total",                             \
@@ -55,6 +59,8 @@
            "limit=\"global\",kind=\"resend\"", "")                            \
     metric(GLOBAL_WRONG, "otpreg_limited_total",                              \
            "limit=\"global\",kind=\"wrong\"", "")                             \
+    metric(GLOBAL_STATUS, "otpreg_limited_total",                             \
+           "limit=\"global\",kind=\"status\"", "")                            \
     metric(ZONE_FULL, "otpreg_limit_zone_full_total", "",                     \
            "Requests for which a full zone forgot other counters.")           \
     metric(MAIL_SENT, "otpreg_messages_sent_total", "channel=\"email\"",      \

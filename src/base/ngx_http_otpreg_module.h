@@ -60,6 +60,7 @@ typedef enum {
     NGX_HTTP_OTPREG_LIMIT_VERIFY,
     NGX_HTTP_OTPREG_LIMIT_RESEND,
     NGX_HTTP_OTPREG_LIMIT_WRONG,        /* codes that were wrong */
+    NGX_HTTP_OTPREG_LIMIT_STATUS,       /* looks at what became of a code */
     NGX_HTTP_OTPREG_LIMITS
 } ngx_http_otpreg_limit_e;
 

@@ -160,6 +160,7 @@ ngx_http_otpreg_task_terminated(void *data)
 static void
 ngx_http_otpreg_task_hold(ngx_http_request_t *r, ngx_http_otpreg_task_t *t)
 {
+    ngx_event_t            *rev;
     ngx_http_otpreg_ctx_t  *ctx;
 
     ctx = ngx_http_otpreg_get_ctx(r);
@@ -168,6 +169,20 @@ ngx_http_otpreg_task_hold(ngx_http_request_t *r, ngx_http_otpreg_task_t *t)
     r->main->blocked++;
     r->aio = 1;
     r->write_event_handler = ngx_http_otpreg_task_resume;
+
+    rev = r->connection->read;
+
+    if (t->job.abandon && r == r->main
+        && r->read_event_handler == ngx_http_block_reading)
+    {
+        r->read_event_handler = ngx_http_test_reading;
+
+        /* who has left already left an event behind */
+
+        if (rev->ready) {
+            ngx_post_event(rev, &ngx_posted_events);
+        }
+    }
 }
 
 
@@ -376,6 +391,10 @@ ngx_http_otpreg_task_resume(ngx_http_request_t *r)
 
     ctx->task = NULL;
     r->write_event_handler = ngx_http_request_empty_handler;
+
+    if (r->read_event_handler == ngx_http_test_reading) {
+        r->read_event_handler = ngx_http_block_reading;
+    }
 
     t->job.resume(r, t->job.data);
 }

@@ -53,6 +53,9 @@ typedef struct {
     ngx_pool_t                 *pool;       /* of data, or NULL */
     sig_atomic_t               *unwanted;   /* in pool: 1 after terminate */
     int64_t                     begin_by;   /* _task_now(); 0: any time */
+    ngx_uint_t                  abandon;    /* terminate the request when its
+                                               client leaves: not where another
+                                               answer relies on this one */
 } ngx_http_otpreg_job_t;
 
 

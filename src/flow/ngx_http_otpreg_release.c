@@ -144,10 +144,11 @@ void
 ngx_http_otpreg_release(ngx_http_request_t *r)
 {
     int64_t                 now, time;
-    ngx_event_t            *wev;
+    ngx_event_t            *rev, *wev;
     ngx_http_otpreg_ctx_t  *ctx;
 
     ctx = ngx_http_otpreg_get_ctx(r);
+    rev = r->connection->read;
     wev = r->connection->write;
 
     time = (int64_t) ctx->conf->response_time * NGX_HTTP_OTPREG_MSEC;
@@ -168,6 +169,12 @@ ngx_http_otpreg_release(ngx_http_request_t *r)
 
     if (!r->discard_body) {
         r->read_event_handler = ngx_http_test_reading;
+
+        /* who left while the database was asked left an event behind */
+
+        if (rev->ready) {
+            ngx_post_event(rev, &ngx_posted_events);
+        }
     }
 
     r->write_event_handler = ngx_http_otpreg_release_event;

@@ -168,6 +168,7 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     job.settle = ngx_http_otpreg_resend_settle;
     job.resume = ngx_http_otpreg_resend_stored;
     job.data = again;
+    job.abandon = 1;
 
     rc = ngx_http_otpreg_task_database(r, again->database, &job);
 

@@ -131,6 +131,14 @@ ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         return rc;
     }
 
+    /* the page itself needs no database */
+
+    if (ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_STATUS, NULL)
+        != OTPREG_OK)
+    {
+        return ngx_http_otpreg_reply(r, ctx);
+    }
+
     look = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_look_t));
     if (look == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -148,11 +156,9 @@ ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     job.settle = ngx_http_otpreg_verify_settle_look;
     job.resume = ngx_http_otpreg_verify_looked;
     job.data = look;
+    job.abandon = 1;
 
     if (ngx_http_otpreg_task_database(r, look->database, &job) != NGX_OK) {
-
-        /* the page itself needs no database */
-
         return ngx_http_otpreg_reply(r, ctx);
     }
 
@@ -271,6 +277,7 @@ ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         job.settle = ngx_http_otpreg_verify_settle;
         job.resume = ngx_http_otpreg_verify_stored;
         job.data = a;
+        job.abandon = 1;
 
         rc = ngx_http_otpreg_task_database(r, a->database, &job);
         if (rc == NGX_OK) {

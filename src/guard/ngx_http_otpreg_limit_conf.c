@@ -32,21 +32,21 @@ static void ngx_http_otpreg_limit_merge_one(ngx_http_otpreg_limit_t *conf,
 /* the order is that of ngx_http_otpreg_limit_e */
 
 const char *const  ngx_http_otpreg_limit_names[] = {
-    "register", "verify", "resend", "wrong"
+    "register", "verify", "resend", "wrong", "status"
 };
 
 
-/* a household, an office; 720 guesses a day */
+/* a household, an office; 720 guesses a day; a page looks 8 times */
 
 static const ngx_http_otpreg_limit_t  ngx_http_otpreg_limit_of_client[] = {
-    { 20, 600 }, { 60, 600 }, { 20, 600 }, { 30, 3600 }
+    { 20, 600 }, { 60, 600 }, { 20, 600 }, { 30, 3600 }, { 300, 600 }
 };
 
 
 /* 24,000 guesses a day: with 6 digits one is right in 40 days */
 
 static const ngx_http_otpreg_limit_t  ngx_http_otpreg_limit_of_all[] = {
-    { 3000, 600 }, { 0, 0 }, { 3000, 600 }, { 1000, 3600 }
+    { 3000, 600 }, { 0, 0 }, { 3000, 600 }, { 1000, 3600 }, { 0, 0 }
 };
 
 
