@@ -234,6 +234,21 @@ EXECUTE migration;
 
 DEALLOCATE PREPARE migration;
 
+-- mail_totals: how many mails a site sent in ten minutes, to one domain, and in
+-- all where domain is ''; the sum of its slots.
+
+CREATE TABLE IF NOT EXISTS mail_totals (
+    site                VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin
+                            NOT NULL,
+    domain              VARCHAR(253) CHARACTER SET ascii COLLATE ascii_bin
+                            NOT NULL,
+    began_at            DATETIME NOT NULL,
+    slot                TINYINT UNSIGNED NOT NULL,
+    sent                INT UNSIGNED NOT NULL,
+    PRIMARY KEY (site, domain, began_at, slot),
+    KEY mail_totals_began_at (began_at)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
 INSERT INTO otpreg_schema (version, applied_at)
     SELECT 2, UTC_TIMESTAMP(6) FROM DUAL
     WHERE NOT EXISTS (SELECT 1 FROM otpreg_schema s WHERE s.version = 2);

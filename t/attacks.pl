@@ -217,6 +217,10 @@ my %Attack = (
     44 => ['secrecy', 'the hint only of the first message of a day',
            ['src/store/otpreg_sql.h', ' LIMIT 1 OFFSET 1) IS NULL"',
             ' LIMIT 0) IS NULL"']],
+    45 => ['mail-limits', 'a sub-address counts for its mailbox',
+           ['src/store/otpreg_store_budget.c',
+            'otpreg_email_mailbox(address_key, mailbox);',
+            'strcpy(mailbox, address_key);']],
 );
 
 

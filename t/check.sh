@@ -81,7 +81,7 @@ grep -rnE --include="*.html" --exclude-dir=challenge \
     "='|https?://[^ \"]*\.(js|css)" conf-examples \
     | check 'single quotes round an attribute, or third parties'
 
-for n in {1..44}; do
+for n in {1..45}; do
     grep -qE "attack ([0-9]+, )*$n(, [0-9]+)*: " t/*.t t/unit/*_test.c \
         || echo "attack $n"
 done | check 'attacks without a test of that name'

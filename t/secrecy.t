@@ -297,7 +297,7 @@ otpreg_response_time off;
 --- flow
 db_reset();
 own('owned@example.com');
-my @to = qw(owned@example.com frees@example.com);
+my @to = qw(owned@example.com free+a@example.com);
 
 my $refused = '550 5.1.1 no such user';
 my %cookie;

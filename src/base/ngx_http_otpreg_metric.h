@@ -89,6 +89,11 @@
            "scope=\"share\"", "")                                             \
     metric(SMS_REFUSED_COUNTRY, "otpreg_sms_refused_total",                   \
            "scope=\"country\"", "")                                           \
+    metric(MAIL_REFUSED_TOTAL, "otpreg_mail_refused_total",                   \
+           "scope=\"total\"",                                                 \
+           "Mails that were refused before a courier was asked.")             \
+    metric(MAIL_REFUSED_DOMAIN, "otpreg_mail_refused_total",                  \
+           "scope=\"domain\"", "")                                            \
     metric(HASH_FULL, "otpreg_queue_full_total", "pool=\"hash\"",             \
            "Requests and messages that found a thread pool's queue full.")    \
     metric(DATABASE_FULL, "otpreg_queue_full_total", "pool=\"database\"", "") \

@@ -190,6 +190,7 @@ typedef struct {
     ngx_http_otpreg_limit_t     global_limits[NGX_HTTP_OTPREG_LIMITS];
     uint32_t                    limit_scope;
     otpreg_store_sms_limits_t   sms_limits;
+    otpreg_store_mail_limits_t  mail_limits;
 
     ngx_uint_t                  password_min;   /* code points */
     ngx_uint_t                  password_max;

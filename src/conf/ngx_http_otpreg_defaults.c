@@ -14,6 +14,7 @@
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_mail_limit.h"
 #include "ngx_http_otpreg_service.h"
 #include "ngx_http_otpreg_sms_limit.h"
 
@@ -141,6 +142,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
     olcf->resend_delay = NGX_CONF_UNSET;
     olcf->limits = NGX_CONF_UNSET_PTR;
     ngx_http_otpreg_create_sms_limits(olcf);
+    ngx_http_otpreg_create_mail_limits(olcf);
     olcf->password_min = NGX_CONF_UNSET_UINT;
     olcf->password_max = NGX_CONF_UNSET_UINT;
     olcf->blocklist = NGX_CONF_UNSET_PTR;
@@ -210,6 +212,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_otpreg_merge_address_limit(conf, prev);
     ngx_http_otpreg_limit_merge(conf, prev);
     ngx_http_otpreg_merge_sms_limits(conf, prev);
+    ngx_http_otpreg_merge_mail_limits(conf, prev);
     ngx_conf_merge_uint_value(conf->password_min, prev->password_min, 15);
     ngx_conf_merge_uint_value(conf->password_max, prev->password_max, 128);
     ngx_conf_merge_ptr_value(conf->blocklist, prev->blocklist, NULL);

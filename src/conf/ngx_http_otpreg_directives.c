@@ -17,6 +17,7 @@
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_mail_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_option.h"
 #include "ngx_http_otpreg_release.h"
@@ -309,6 +310,20 @@ ngx_command_t  ngx_http_otpreg_commands[] = {
       ngx_http_otpreg_set_limits,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_otpreg_loc_conf_t, global_limits),
+      NULL },
+
+    { ngx_string("otpreg_mail_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_mail_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, mail_limits.total),
+      NULL },
+
+    { ngx_string("otpreg_mail_domain_limit"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_otpreg_set_mail_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_otpreg_loc_conf_t, mail_limits.domain),
       NULL },
 
     { ngx_string("otpreg_sms_limit"),

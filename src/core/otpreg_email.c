@@ -5,6 +5,7 @@
  */
 
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -342,4 +343,22 @@ otpreg_email_mask(const char *address, char *out)
     out[len] = '\0';
 
     return len;
+}
+
+
+void
+otpreg_email_mailbox(const char *key, char *mailbox)
+{
+    size_t       len;
+    const char  *at, *plus;
+
+    at = strchr(key, '@');
+    plus = strchr(key, '+');
+
+    len = (at != NULL && plus != NULL && plus != key && plus < at)
+          ? (size_t) (plus - key) : 0;
+
+    memcpy(mailbox, key, len);
+    snprintf(mailbox + len, OTPREG_EMAIL_MAX + 1 - len, "%s",
+             (len != 0) ? at : key);
 }

@@ -92,6 +92,18 @@ size_t otpreg_email_mask(const char *address, char *out);
 
 
 /*
+ * Who reads what is sent to an address: its key without the sub-address
+ * (RFC 5233), "ann+a" and "ann+b" are both "ann"; a phone number as it is.
+ *
+ * key      [in]  canonical, of an e-mail address or a phone number
+ * mailbox  [out] OTPREG_EMAIL_MAX + 1 bytes, NUL-terminated
+ *
+ * OTPREG_SQL_MAILBOX() is the same in SQL.  Thread: any.
+ */
+void otpreg_email_mailbox(const char *key, char *mailbox);
+
+
+/*
  * Parse a phone number with its country code: "+", then 7 to 15 digits of which
  * the first is not 0 (ITU-T E.164); plus and digits of any script (Unicode's
  * Nd).  Spaces (U+00A0 and U+202F, too), dots, hyphens and brackets between

@@ -41,6 +41,7 @@ typedef enum {
     OTPREG_ADDRESS_LIMIT,           /* too many messages to this address */
     OTPREG_CLIENT_LIMIT,            /* too many requests of this client */
     OTPREG_SMS_LIMIT,               /* too many SMS to all, or to a prefix */
+    OTPREG_MAIL_LIMIT,              /* too many mails to all, or to a domain */
     OTPREG_CHANGE_LIMIT,            /* the address was changed too often */
     OTPREG_UNDELIVERABLE,           /* the message was given up */
 

@@ -13,7 +13,7 @@
 #include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_reply.h"
-#include "ngx_http_otpreg_sms_limit.h"
+#include "ngx_http_otpreg_refusal.h"
 #include "ngx_http_otpreg_ticket.h"
 
 
@@ -78,11 +78,8 @@ ngx_http_otpreg_again_settle(ngx_http_otpreg_again_t *again)
     ngx_http_otpreg_dispatch_database(again->service, again->outcome,
                                       again->error);
 
-    if (again->outcome == OTPREG_SMS_LIMIT) {
-        ngx_http_otpreg_sms_refused(again->service->conf,
-                                    again->out.queued.sms_scope,
-                                    again->out.otp.address);
-    }
+    ngx_http_otpreg_refused(again->service->conf, again->out.queued.scope,
+                            again->out.otp.address);
 
     if (again->outcome == OTPREG_OK && again->out.queued.send) {
         ngx_http_otpreg_dispatch_send(again->service,

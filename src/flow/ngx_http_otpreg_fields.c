@@ -11,6 +11,7 @@
 
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_option.h"
+#include "ngx_http_otpreg_refusal.h"
 #include "ngx_http_otpreg_sms_limit.h"
 
 
@@ -201,8 +202,8 @@ ngx_http_otpreg_check_identifiers(ngx_http_otpreg_loc_conf_t *olcf,
     if (outcome[NGX_HTTP_OTPREG_PHONE] == OTPREG_OK
         && !ngx_http_otpreg_sms_is_allowed(olcf, in->phone.number))
     {
-        ngx_http_otpreg_sms_refused(olcf, OTPREG_STORE_SMS_COUNTRY,
-                                    in->phone.number);
+        ngx_http_otpreg_refused(olcf, OTPREG_STORE_SMS_COUNTRY,
+                                in->phone.number);
 
         outcome[NGX_HTTP_OTPREG_PHONE] = OTPREG_PHONE_COUNTRY;
     }

@@ -127,6 +127,12 @@ static const ngx_http_otpreg_answer_t
                    "again later, or use your email address if the form asks "
                    "for one.") },
 
+    [OTPREG_MAIL_LIMIT] = {
+        429, ngx_string("mail_limit"),
+        ngx_string("We cannot send more emails right now. Please try again "
+                   "later, or use your phone number if the form asks for "
+                   "one.") },
+
     [OTPREG_CHANGE_LIMIT] = {
         422, ngx_string("change_limit"),
         ngx_string("The address was changed too often. Please sign up "

@@ -24,10 +24,10 @@
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_refusal.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
-#include "ngx_http_otpreg_sms_limit.h"
 #include "ngx_http_otpreg_task.h"
 #include "ngx_http_otpreg_ticket.h"
 
@@ -532,11 +532,10 @@ ngx_http_otpreg_register_settle(void *data)
 
     if (s->outcome == OTPREG_OK && !s->in.dry) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_SIGNUPS, 1);
-
-    } else if (s->outcome == OTPREG_SMS_LIMIT) {
-        ngx_http_otpreg_sms_refused(s->service->conf, s->out.sms_scope,
-                                    s->in.otp.address);
     }
+
+    ngx_http_otpreg_refused(s->service->conf, s->out.scope,
+                            s->in.otp.address);
 
     if (s->outcome == OTPREG_OK && s->out.send) {
         ngx_http_otpreg_dispatch_send(s->service, &s->out.message);

@@ -459,6 +459,7 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
     case OTPREG_ADDRESS_LIMIT:
     case OTPREG_CLIENT_LIMIT:
     case OTPREG_SMS_LIMIT:
+    case OTPREG_MAIL_LIMIT:
         seconds = ctx->retry_after;
         break;
 

@@ -156,6 +156,7 @@ ngx_http_otpreg_budgets(ngx_http_request_t *r, otpreg_store_budgets_t *budgets)
 
     budgets->address = olcf->limits;
     budgets->sms = &olcf->sms_limits;
+    budgets->mail = &olcf->mail_limits;
 
     ngx_http_otpreg_budget_client(olcf, &client, budgets->client);
     ngx_http_otpreg_budget_client(olcf, &network, budgets->network);

@@ -10,7 +10,6 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_budget.h"
-#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_option.h"
 #include "ngx_http_otpreg_sms_limit.h"
 
@@ -18,27 +17,13 @@
 #define NGX_HTTP_OTPREG_SMS_COUNT_MAX   1000000
 #define NGX_HTTP_OTPREG_SMS_SHARE_MAX   1000
 
-/* the last digits of a number are in no log */
-#define NGX_HTTP_OTPREG_SMS_HIDDEN      4
-
 #define NGX_HTTP_OTPREG_SMS_UNSET       ((unsigned) -1)
-
-/* between two lines about one scope, milliseconds */
-#define NGX_HTTP_OTPREG_SMS_LOG_PAUSE   60000
 
 
 typedef struct {
     ngx_str_t                   digits;         /* with "+" */
     ngx_uint_t                  refused;        /* unsigned  refused:1; */
 } ngx_http_otpreg_sms_country_t;
-
-
-typedef struct {
-    ngx_http_otpreg_metric_e    metric;
-    const char                 *why;
-    ngx_msec_t                  logged;         /* 0: never */
-    ngx_uint_t                  unsaid;         /* since then */
-} ngx_http_otpreg_sms_refusals_t;
 
 
 /* about as much as a busy small site needs, and the most that a bill grows */
@@ -49,29 +34,6 @@ static otpreg_store_limits_t  ngx_http_otpreg_sms_total = {
 
 static otpreg_store_limits_t  ngx_http_otpreg_sms_prefix = {
     0, 2, { { 20, 3600 }, { 50, 86400 } }
-};
-
-
-/* of this worker */
-
-static ngx_http_otpreg_sms_refusals_t
-    ngx_http_otpreg_sms_refusals[OTPREG_STORE_SMS_SCOPES] =
-{
-    [OTPREG_STORE_SMS_TOTAL] = {
-        NGX_HTTP_OTPREG_METRIC_SMS_REFUSED_TOTAL,
-        "\"otpreg_sms_limit\" is reached", 0, 0 },
-
-    [OTPREG_STORE_SMS_PREFIX] = {
-        NGX_HTTP_OTPREG_METRIC_SMS_REFUSED_PREFIX,
-        "\"otpreg_sms_prefix_limit\" is reached", 0, 0 },
-
-    [OTPREG_STORE_SMS_SHARE] = {
-        NGX_HTTP_OTPREG_METRIC_SMS_REFUSED_SHARE,
-        "fewer codes are verified than \"otpreg_sms_verified_share\"", 0, 0 },
-
-    [OTPREG_STORE_SMS_COUNTRY] = {
-        NGX_HTTP_OTPREG_METRIC_SMS_REFUSED_COUNTRY,
-        "\"otpreg_sms_countries\" excludes it", 0, 0 }
 };
 
 
@@ -315,39 +277,4 @@ ngx_http_otpreg_sms_is_allowed(ngx_http_otpreg_loc_conf_t *conf,
     }
 
     return longest ? allowed : only_refused;
-}
-
-
-void
-ngx_http_otpreg_sms_refused(ngx_http_otpreg_loc_conf_t *conf,
-    otpreg_store_sms_scope_t scope, const char *number)
-{
-    size_t                           len, shown;
-    ngx_str_t                        prefix;
-    ngx_http_otpreg_sms_refusals_t  *refusals;
-
-    refusals = &ngx_http_otpreg_sms_refusals[scope];
-
-    ngx_http_otpreg_metric_add(refusals->metric, 1);
-
-    if (refusals->logged != 0
-        && ngx_current_msec - refusals->logged < NGX_HTTP_OTPREG_SMS_LOG_PAUSE)
-    {
-        refusals->unsaid++;
-        return;
-    }
-
-    len = ngx_strlen(number);
-    shown = 1 + conf->sms_limits.digits;
-
-    prefix.data = (u_char *) number;
-    prefix.len = ngx_min(shown, len - NGX_HTTP_OTPREG_SMS_HIDDEN);
-
-    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                  "otpreg: no SMS to %V*** of site \"%V\": %s; "
-                  "%ui more such refusals before",
-                  &prefix, &conf->site, refusals->why, refusals->unsaid);
-
-    refusals->logged = ngx_max(ngx_current_msec, 1);
-    refusals->unsaid = 0;
 }

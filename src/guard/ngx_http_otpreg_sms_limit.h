@@ -43,13 +43,4 @@ ngx_uint_t ngx_http_otpreg_sms_is_allowed(ngx_http_otpreg_loc_conf_t *conf,
     const char *number);
 
 
-/*
- * Count a message that was refused, and say so in the log, once a minute for
- * each scope at most, without the number in full.  Thread: event loop.
-
- */
-void ngx_http_otpreg_sms_refused(ngx_http_otpreg_loc_conf_t *conf,
-    otpreg_store_sms_scope_t scope, const char *number);
-
-
 #endif /* _NGX_HTTP_OTPREG_SMS_LIMIT_H_INCLUDED_ */

@@ -42,6 +42,13 @@
     OTPREG_SQL_IDS_8 ", " OTPREG_SQL_IDS_8
 
 
+/* otpreg_email_mailbox() of a column */
+#define OTPREG_SQL_MAILBOX(key)                                               \
+    "IF(LEFT(" key ", 1) = '+', " key ","                                     \
+    " CONCAT(SUBSTRING_INDEX(SUBSTRING_INDEX(" key ", '@', 1), '+', 1),"      \
+    " SUBSTRING(" key ", LOCATE('@', " key "))))"
+
+
 #define OTPREG_SQL_LIST(X)                                                    \
                                                                               \
 X(OTPREG_SQL_SCHEMA_VERSION,                                                  \
@@ -81,12 +88,12 @@ X(OTPREG_SQL_MESSAGE_INSERT,                                                  \
   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, NOW(6), NOW(6) + INTERVAL ? SECOND,"      \
   "         NOW(6) + INTERVAL ? SECOND, ?)")                                  \
                                                                               \
-/* channel, address_key: locks the row */                                     \
+/* channel, mailbox: locks the row */                                     \
 X(OTPREG_SQL_BUDGET_LOCK,                                                     \
   "INSERT INTO budgets (channel, address_key, used_at)"                       \
   " VALUES (?, ?, NOW(6)) ON DUPLICATE KEY UPDATE used_at = NOW(6)")          \
                                                                               \
-/* client, network, channel, address_key, period, max: how many there are, up \
+/* client, network, channel, mailbox, period, max: how many there are, up     \
  * to the maximum, how many of them for this client, and for its network */   \
 X(OTPREG_SQL_BUDGET_USED,                                                     \
   "SELECT COUNT(*), COALESCE(SUM(n.client = ?), 0),"                          \
@@ -95,7 +102,7 @@ X(OTPREG_SQL_BUDGET_USED,                                                     \
   "       WHERE channel = ? AND address_key = ?"                              \
   "         AND sent_at > NOW(6) - INTERVAL ? SECOND LIMIT ?) n")             \
                                                                               \
-/* client, network, channel, address_key */                                   \
+/* client, network, channel, mailbox */                                       \
 X(OTPREG_SQL_BUDGET_USE,                                                      \
   "INSERT INTO sends (client, network, channel, address_key, sent_at)"        \
   " VALUES (?, ?, ?, ?, NOW(6))")                                             \
@@ -112,6 +119,20 @@ X(OTPREG_SQL_SMS_TOTAL,                                                       \
 X(OTPREG_SQL_SMS_TOTAL_USE,                                                   \
   "INSERT INTO sms_totals (site, began_at, sent)"                             \
   " VALUES (?, DATE_FORMAT(NOW(), '%Y-%m-%d %H:%i:00'), 1)"                   \
+  " ON DUPLICATE KEY UPDATE sent = sent + 1")                                 \
+                                                                              \
+/* span, site, domain, span: of whole steps of ten minutes, of which the      \
+ * oldest may lie partly before the period */                                 \
+X(OTPREG_SQL_MAIL_TOTAL,                                                      \
+  "SELECT COALESCE(SUM(sent), 0), COALESCE(TIMESTAMPDIFF(SECOND, NOW(6),"     \
+  "                MIN(began_at) + INTERVAL ? SECOND), 0)"                    \
+  " FROM mail_totals WHERE site = ? AND domain = ?"                           \
+  "   AND began_at > NOW(6) - INTERVAL ? SECOND")                             \
+                                                                              \
+/* site, domain, slot: one of several, so that not all wait for one row */    \
+X(OTPREG_SQL_MAIL_TOTAL_USE,                                                  \
+  "INSERT INTO mail_totals (site, domain, began_at, slot, sent)"              \
+  " VALUES (?, ?, FROM_UNIXTIME(UNIX_TIMESTAMP() DIV 600 * 600), ?, 1)"       \
   " ON DUPLICATE KEY UPDATE sent = sent + 1")                                 \
                                                                               \
 /* period, site, prefix, period, max: how many there are, up to the maximum,  \
@@ -324,11 +345,12 @@ X(OTPREG_SQL_DELIVERY,                                                        \
   "   AND EXISTS (SELECT 1 FROM messages m WHERE m.otp_id = o.id"             \
   "               AND m.failed_at IS NOT NULL)"                               \
   "   AND EXISTS (SELECT 1 FROM sends s WHERE s.channel = o.channel"          \
-  "               AND s.address_key = o.address_key"                          \
+  "               AND s.address_key = "                                       \
+                      OTPREG_SQL_MAILBOX("o.address_key")                     \
   "               AND s.sent_at > o.created_at - INTERVAL 25 HOUR"            \
   "               AND s.sent_at <= o.created_at)"                             \
   "   AND (SELECT 1 FROM sends s WHERE s.channel = o.channel"                 \
-  "        AND s.address_key = o.address_key"                                 \
+  "        AND s.address_key = " OTPREG_SQL_MAILBOX("o.address_key")          \
   "        AND s.sent_at > o.created_at - INTERVAL 25 HOUR"                   \
   "        AND s.sent_at <= o.created_at LIMIT 1 OFFSET 1) IS NULL"           \
   " FROM otps o WHERE o.id = ?")                                              \
@@ -386,6 +408,10 @@ X(OTPREG_SQL_PURGE_SMS_SENDS,                                                 \
                                                                               \
 X(OTPREG_SQL_PURGE_SMS_TOTALS,                                                \
   "DELETE FROM sms_totals WHERE began_at < NOW(6) - INTERVAL 3 DAY"           \
+  " ORDER BY began_at LIMIT 1000")                                            \
+                                                                              \
+X(OTPREG_SQL_PURGE_MAIL_TOTALS,                                               \
+  "DELETE FROM mail_totals WHERE began_at < NOW(6) - INTERVAL 3 DAY"          \
   " ORDER BY began_at LIMIT 1000")                                            \
                                                                               \
 X(OTPREG_SQL_PURGE_BUDGETS,                                                   \

@@ -94,6 +94,14 @@ typedef struct {
 } otpreg_store_sms_limits_t;
 
 
+/* how many mails may be sent; the same */
+
+typedef struct {
+    const otpreg_store_limits_t *total;
+    const otpreg_store_limits_t *domain;    /* to one domain */
+} otpreg_store_mail_limits_t;
+
+
 /*
  * What a message has to be within, and who asks for it.  With a share one
  * client gets that part of each count of an address, two at least; and all
@@ -103,21 +111,24 @@ typedef struct {
 typedef struct {
     const otpreg_store_limits_t *address;       /* NULL: no limits */
     const otpreg_store_sms_limits_t *sms;       /* the same */
+    const otpreg_store_mail_limits_t *mail;     /* the same */
     uint8_t             client[OTPREG_CLIENT_LEN];  /* otpreg_client_id() */
     uint8_t             network[OTPREG_CLIENT_LEN]; /* the widest around it */
 } otpreg_store_budgets_t;
 
 
-/* what refused an SMS */
+/* what refused a message */
 
 typedef enum {
-    OTPREG_STORE_SMS_FREE = 0,
+    OTPREG_STORE_FREE = 0,
     OTPREG_STORE_SMS_TOTAL,
     OTPREG_STORE_SMS_PREFIX,
     OTPREG_STORE_SMS_SHARE,
     OTPREG_STORE_SMS_COUNTRY,           /* not asked of the store */
-    OTPREG_STORE_SMS_SCOPES
-} otpreg_store_sms_scope_t;
+    OTPREG_STORE_MAIL_TOTAL,
+    OTPREG_STORE_MAIL_DOMAIN,
+    OTPREG_STORE_SCOPES
+} otpreg_store_scope_t;
 
 
 /* the first of the two: what to write, the second: what became of it */
@@ -142,7 +153,8 @@ typedef struct {
     bool                        send;           /* message is ours to send */
     int64_t                     retry_after;    /* _LIMIT: seconds; of an
                                                    address the period */
-    otpreg_store_sms_scope_t    sms_scope;      /* _SMS_LIMIT: which one */
+    otpreg_store_scope_t        scope;          /* _SMS_ and _MAIL_LIMIT:
+                                                   which one */
     otpreg_store_message_t      message;
 } otpreg_store_queued_t;
 
@@ -152,7 +164,8 @@ typedef struct {
  * owner gets a decoy and, once a day, a message to the owner.
  *
  * Returns OTPREG_OK, OTPREG_USERNAME_TAKEN, OTPREG_ADDRESS_LIMIT or
- * OTPREG_SMS_LIMIT (nothing is written), OTPREG_DATABASE_DOWN or OTPREG_ERROR.
+ * OTPREG_SMS_LIMIT, OTPREG_MAIL_LIMIT (nothing is written),
+ * OTPREG_DATABASE_DOWN or OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_signup(const otpreg_db_conf_t *conf,
     const otpreg_store_signup_t *in, otpreg_store_queued_t *out, char *error);
@@ -233,7 +246,7 @@ typedef struct {
  *
  * Returns OTPREG_OK, OTPREG_NO_SIGNUP, OTPREG_CODE_USED, OTPREG_CODE_SPENT,
  * OTPREG_RESEND_TOO_SOON, OTPREG_CHANGE_LIMIT, OTPREG_ADDRESS_LIMIT,
- * OTPREG_SMS_LIMIT (out->otp.address is the number that was refused),
+ * OTPREG_SMS_LIMIT and OTPREG_MAIL_LIMIT (out->otp.address was refused),
  * OTPREG_DATABASE_DOWN or OTPREG_ERROR.
  */
 otpreg_outcome_t otpreg_store_resend(const otpreg_db_conf_t *conf,

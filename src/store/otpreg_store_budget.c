@@ -49,18 +49,21 @@ otpreg_store_admit(otpreg_db_t *db, const otpreg_store_budgets_t *budgets,
     const char *site, const otpreg_otp_t *otp, const char *address_key,
     otpreg_store_queued_t *out, otpreg_outcome_t *outcome)
 {
+    char                   mailbox[OTPREG_OTP_ADDRESS_MAX + 1];
     otpreg_db_rc_t         rc;
+    otpreg_outcome_t       refused;
     otpreg_store_budget_t  budget;
 
     *outcome = OTPREG_OK;
+    out->scope = OTPREG_STORE_FREE;
+
+    otpreg_email_mailbox(address_key, mailbox);
 
     budget.channel = otp->channel;
-    budget.key = address_key;
+    budget.key = mailbox;
 
-    otpreg_client_tag(budgets->client, otp->channel, address_key,
-                      budget.client);
-    otpreg_client_tag(budgets->network, otp->channel, address_key,
-                      budget.network);
+    otpreg_client_tag(budgets->client, otp->channel, mailbox, budget.client);
+    otpreg_client_tag(budgets->network, otp->channel, mailbox, budget.network);
 
     rc = otpreg_store_address_use(db, budgets->address, &budget,
                                   &out->retry_after);
@@ -74,10 +77,17 @@ otpreg_store_admit(otpreg_db_t *db, const otpreg_store_budgets_t *budgets,
         return OTPREG_DB_OK;
     }
 
-    rc = otpreg_store_sms(db, budgets->sms, site, otp, out);
+    if (otp->channel == OTPREG_CHANNEL_SMS) {
+        rc = otpreg_store_sms(db, budgets->sms, site, otp, out);
+        refused = OTPREG_SMS_LIMIT;
 
-    if (rc == OTPREG_DB_OK && out->sms_scope != OTPREG_STORE_SMS_FREE) {
-        *outcome = OTPREG_SMS_LIMIT;
+    } else {
+        rc = otpreg_store_mail(db, budgets->mail, site, otp, out);
+        refused = OTPREG_MAIL_LIMIT;
+    }
+
+    if (rc == OTPREG_DB_OK && out->scope != OTPREG_STORE_FREE) {
+        *outcome = refused;
     }
 
     return rc;
@@ -192,4 +202,33 @@ otpreg_store_is_spent(const otpreg_store_used_t *used, unsigned count,
     network = (count > 2 * client) ? count - client : client;
 
     return used->client >= client || used->network >= network;
+}
+
+
+otpreg_db_rc_t
+otpreg_store_used(otpreg_db_t *db, unsigned sql,
+    const otpreg_db_param_t *params, unsigned max, int64_t *retry_after)
+{
+    int64_t             wait;
+    otpreg_db_rc_t      rc;
+    otpreg_db_column_t  columns[2];
+
+    columns[0] = otpreg_store_out_int();
+    columns[1] = otpreg_store_out_int();
+
+    rc = otpreg_db_query(db, sql, params, columns, 2);
+
+    if (rc != OTPREG_DB_OK) {
+        return rc;
+    }
+
+    otpreg_db_finish(db);
+
+    wait = (columns[1].num > 0) ? columns[1].num : 1;
+
+    if (columns[0].num >= max && wait > *retry_after) {
+        *retry_after = wait;
+    }
+
+    return OTPREG_DB_OK;
 }

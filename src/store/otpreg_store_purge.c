@@ -74,6 +74,7 @@ static const struct {
     { otpreg_store_purge_rows,  OTPREG_SQL_PURGE_SENDS },
     { otpreg_store_purge_rows,  OTPREG_SQL_PURGE_SMS_SENDS },
     { otpreg_store_purge_rows,  OTPREG_SQL_PURGE_SMS_TOTALS },
+    { otpreg_store_purge_rows,  OTPREG_SQL_PURGE_MAIL_TOTALS },
     { otpreg_store_purge_rows,  OTPREG_SQL_PURGE_BUDGETS },
     { otpreg_store_purge_rows,  OTPREG_SQL_PURGE_MESSAGES },
     { otpreg_store_purge_users, OTPREG_SQL_PURGE_USER },

@@ -270,7 +270,7 @@ otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
         return rc;
     }
 
-    if (work->outcome == OTPREG_SMS_LIMIT) {
+    if (out->queued.scope != OTPREG_STORE_FREE) {
         out->otp = otp;
     }
 

@@ -88,12 +88,12 @@ otpreg_db_rc_t otpreg_store_owners(otpreg_db_t *db, const char *username_key,
 
 /*
  * Count a message, inside the caller's transaction, before anything else is
- * written: by its address, and by what otpreg_store_sms() counts.
+ * written: by its mailbox, and by what otpreg_store_sms() and _mail() count.
  *
  * otp      [in]   with the id that the message will have
- * out      [out]  retry_after and sms_scope, when it is refused
- * outcome  [out]  OTPREG_OK, or OTPREG_ADDRESS_LIMIT or OTPREG_SMS_LIMIT, and
- *                 the transaction is to be rolled back
+ * out      [out]  retry_after and scope, when it is refused
+ * outcome  [out]  OTPREG_OK, or OTPREG_ADDRESS_LIMIT, OTPREG_SMS_LIMIT or
+ *                 OTPREG_MAIL_LIMIT, and the transaction is to be rolled back
  */
 otpreg_db_rc_t otpreg_store_admit(otpreg_db_t *db,
     const otpreg_store_budgets_t *budgets, const char *site,
@@ -106,12 +106,31 @@ otpreg_db_rc_t otpreg_store_admit(otpreg_db_t *db,
  * prefix of the number and for the site.  Mails are not counted.
  *
  * otp    [in]   its number, and its id: the one that the message will have
- * out    [out]  sms_scope: _FREE, or what refused it; then nothing was counted,
+ * out    [out]  scope: _FREE, or what refused it; then nothing was counted,
  *               and retry_after is the seconds to wait
  */
 otpreg_db_rc_t otpreg_store_sms(otpreg_db_t *db,
     const otpreg_store_sms_limits_t *limits, const char *site,
     const otpreg_otp_t *otp, otpreg_store_queued_t *out);
+
+
+/*
+ * Count a mail, the same way: for its domain and for the site.  SMS are not
+ * counted.  Those of one moment do not wait for each other, and may be a few
+ * more than the limit, one for each thread of each node.
+ */
+otpreg_db_rc_t otpreg_store_mail(otpreg_db_t *db,
+    const otpreg_store_mail_limits_t *limits, const char *site,
+    const otpreg_otp_t *otp, otpreg_store_queued_t *out);
+
+
+/*
+ * Run a query for a number and the seconds until the oldest of what it counts
+ * is out of the period; *retry_after: the longest wait of several limits, where
+ * the number is max or more.
+ */
+otpreg_db_rc_t otpreg_store_used(otpreg_db_t *db, unsigned sql,
+    const otpreg_db_param_t *params, unsigned max, int64_t *retry_after);
 
 
 /*

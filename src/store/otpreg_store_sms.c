@@ -35,8 +35,6 @@ static otpreg_db_rc_t otpreg_store_sms_total(otpreg_db_t *db,
     otpreg_store_sms_t *sms);
 static otpreg_db_rc_t otpreg_store_sms_lock(otpreg_db_t *db, const char *site,
     const char *prefix);
-static otpreg_db_rc_t otpreg_store_sms_used(otpreg_db_t *db, unsigned sql,
-    const otpreg_db_param_t *params, unsigned max, int64_t *retry_after);
 
 
 otpreg_db_rc_t
@@ -46,7 +44,7 @@ otpreg_store_sms(otpreg_db_t *db, const otpreg_store_sms_limits_t *limits,
     otpreg_db_rc_t      rc;
     otpreg_store_sms_t  sms;
 
-    out->sms_scope = OTPREG_STORE_SMS_FREE;
+    out->scope = OTPREG_STORE_FREE;
 
     if (limits == NULL || otp->channel != OTPREG_CHANNEL_SMS) {
         return OTPREG_DB_OK;
@@ -64,14 +62,14 @@ otpreg_store_sms(otpreg_db_t *db, const otpreg_store_sms_limits_t *limits,
     rc = otpreg_store_sms_prefix(db, &sms);
 
     if (rc != OTPREG_DB_OK || sms.retry_after != 0) {
-        out->sms_scope = OTPREG_STORE_SMS_PREFIX;
+        out->scope = OTPREG_STORE_SMS_PREFIX;
         goto done;
     }
 
     rc = otpreg_store_sms_share(db, &sms);
 
     if (rc != OTPREG_DB_OK || sms.retry_after != 0) {
-        out->sms_scope = OTPREG_STORE_SMS_SHARE;
+        out->scope = OTPREG_STORE_SMS_SHARE;
         goto done;
     }
 
@@ -83,7 +81,7 @@ otpreg_store_sms(otpreg_db_t *db, const otpreg_store_sms_limits_t *limits,
     rc = otpreg_store_sms_total(db, &sms);
 
     if (rc != OTPREG_DB_OK || sms.retry_after != 0) {
-        out->sms_scope = OTPREG_STORE_SMS_TOTAL;
+        out->scope = OTPREG_STORE_SMS_TOTAL;
     }
 
 done:
@@ -118,7 +116,7 @@ otpreg_store_sms_prefix(otpreg_db_t *db, otpreg_store_sms_t *sms)
         params[3] = params[0];
         params[4] = otpreg_store_int(limits->limit[i].count);
 
-        rc = otpreg_store_sms_used(db, OTPREG_SQL_SMS_PREFIX, params,
+        rc = otpreg_store_used(db, OTPREG_SQL_SMS_PREFIX, params,
                                    limits->limit[i].count, &sms->retry_after);
     }
 
@@ -220,7 +218,7 @@ otpreg_store_sms_total(otpreg_db_t *db, otpreg_store_sms_t *sms)
         params[1] = site;
         params[2] = params[0];
 
-        rc = otpreg_store_sms_used(db, OTPREG_SQL_SMS_TOTAL, params,
+        rc = otpreg_store_used(db, OTPREG_SQL_SMS_TOTAL, params,
                                    limits->limit[i].count, &sms->retry_after);
     }
 
@@ -249,35 +247,4 @@ otpreg_store_sms_lock(otpreg_db_t *db, const char *site, const char *prefix)
     params[1] = otpreg_store_text(key);
 
     return otpreg_db_exec(db, OTPREG_SQL_BUDGET_LOCK, params, NULL, NULL);
-}
-
-
-/* the longest wait of several limits is told */
-
-static otpreg_db_rc_t
-otpreg_store_sms_used(otpreg_db_t *db, unsigned sql,
-    const otpreg_db_param_t *params, unsigned max, int64_t *retry_after)
-{
-    int64_t             wait;
-    otpreg_db_rc_t      rc;
-    otpreg_db_column_t  columns[2];
-
-    columns[0] = otpreg_store_out_int();
-    columns[1] = otpreg_store_out_int();
-
-    rc = otpreg_db_query(db, sql, params, columns, 2);
-
-    if (rc != OTPREG_DB_OK) {
-        return rc;
-    }
-
-    otpreg_db_finish(db);
-
-    wait = (columns[1].num > 0) ? columns[1].num : 1;
-
-    if (columns[0].num >= max && wait > *retry_after) {
-        *retry_after = wait;
-    }
-
-    return OTPREG_DB_OK;
 }

@@ -76,7 +76,7 @@ sub fill {
 
     $start = sql("SELECT UTC_TIMESTAMP(6) - INTERVAL @{[DAYS]} DAY");
     sql("TRUNCATE $_") for qw(users otps messages budgets sends sms_sends
-                              sms_totals);
+                              sms_totals mail_totals);
 
     for (my $from = 1; $from <= $n; $from += CHUNK) {
         my $to = $from + CHUNK - 1;
@@ -148,6 +148,11 @@ sub fill_minutes {
     sql("INSERT INTO sms_totals (site, began_at, sent)
          SELECT 'site', DATE_FORMAT(UTC_TIMESTAMP() - INTERVAL b.i MINUTE,
             '%Y-%m-%d %H:%i:00'), 1 FROM big b WHERE b.i < $n");
+    sql("INSERT INTO mail_totals (site, domain, began_at, slot, sent)
+         SELECT 'site', d.domain, FROM_UNIXTIME(UNIX_TIMESTAMP() DIV 600 * 600)
+            - INTERVAL (b.i DIV 8) * 10 MINUTE, b.i % 8, 1
+         FROM big b JOIN (SELECT '' AS domain UNION SELECT 'example.com') d
+         WHERE b.i < $n");
 }
 
 
@@ -156,7 +161,7 @@ sub fill_minutes {
 
 sub analyze {
     sql('ANALYZE TABLE users, otps, messages, budgets, sends, sms_sends,'
-        . ' sms_totals');
+        . ' sms_totals, mail_totals');
 
     wait_until(sub {
         (sql("SELECT variable_value FROM information_schema.global_status

@@ -268,6 +268,40 @@ identity_test_email(void)
 
 
 static void
+identity_test_mailbox(void)
+{
+    static const struct {
+        const char  *key;
+        const char  *mailbox;
+    } cases[] = {
+        { "ann@example.com", "ann@example.com" },
+        { "ann+a@example.com", "ann@example.com" },
+        { "ann+a+b@example.com", "ann@example.com" },
+        { "ann+@example.com", "ann@example.com" },
+        { "a+b@x.org", "a@x.org" },
+        { "+ann@example.com", "+ann@example.com" },
+        { "+a+b@example.com", "+a+b@example.com" },
+        { "+442079460018", "+442079460018" },
+        { "", "" },
+    };
+
+    char    key[OTPREG_EMAIL_MAX + 1], mailbox[OTPREG_EMAIL_MAX + 1];
+    size_t  i;
+
+    for (i = 0; i < tap_items(cases); i++) {
+        otpreg_email_mailbox(cases[i].key, mailbox);
+        tap_is_text(mailbox, cases[i].mailbox, "mailbox, case %zu", i);
+    }
+
+    memset(key, 'a', sizeof(key));
+    key[64] = '@';
+    key[OTPREG_EMAIL_MAX] = '\0';
+    otpreg_email_mailbox(key, mailbox);
+    tap_is_text(mailbox, key, "the longest one fits");
+}
+
+
+static void
 identity_test_email_bytes(void)
 {
     char              in[4096];
@@ -341,6 +375,7 @@ main(void)
     identity_test_username_address();
     identity_test_email();
     identity_test_email_bytes();
+    identity_test_mailbox();
     identity_test_mask();
 
     return tap_done();

@@ -44,6 +44,10 @@ static const otpreg_store_limits_t  store_big_some = {
     .n = 2, .limit = { { 100, 3600 }, { 200, 86400 } }
 };
 
+static const otpreg_store_mail_limits_t  store_big_mail = {
+    .total = &store_big_many, .domain = &store_big_many
+};
+
 static const otpreg_store_sms_limits_t  store_big_sms = {
     .total = &store_big_many, .prefix = &store_big_some, .digits = 5,
     .share = 1, .share_of = 100, .lifetime = 600
@@ -124,6 +128,7 @@ store_big_fill(otpreg_store_signup_t *in, const char *email, const char *phone)
     store_big_outbox(&in->outbox, OTPREG_CHANNEL_EMAIL);
     in->budgets.address = &store_big_limits;
     in->budgets.sms = &store_big_sms;
+    in->budgets.mail = &store_big_mail;
     in->lifetime = 600;
 
     snprintf(in->username.key, sizeof(in->username.key), "new-%08x-%u",
@@ -218,6 +223,7 @@ store_big_resend(const uint8_t *id, otpreg_channel_t channel, const char *to,
 
     store_big_outbox(&in.outbox, OTPREG_CHANNEL_EMAIL);
     in.budgets.sms = &store_big_sms;
+    in.budgets.mail = &store_big_mail;
     in.purpose = OTPREG_PURPOSE_SIGNUP;
     in.attempts_max = STORE_BIG_ATTEMPTS;
     in.changes_max = 5;

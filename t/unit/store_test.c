@@ -15,6 +15,7 @@
 #include <sodium.h>
 
 #include "otpreg_db.h"
+#include "otpreg_sql.h"
 #include "otpreg_store.h"
 #include "store_proxy.h"
 #include "tap.h"
@@ -1903,6 +1904,39 @@ store_test_release(void)
 }
 
 
+/* ----- mailboxes */
+
+/* the mailbox of an address is the same one in C and in SQL */
+
+static void
+store_test_mailbox(void)
+{
+    char    mailbox[OTPREG_EMAIL_MAX + 1];
+    size_t  i;
+
+    static const char *const  keys[] = {
+        "ann@example.com", "ann+a@example.com", "ann+a+b@example.com",
+        "ann+@example.com", "+ann@example.com", "+a+b@example.com",
+        "a.b-c_d+e@sub.example.com", "+442079460018"
+    };
+
+    store_test_group("mailboxes");
+
+    for (i = 0; i < tap_items(keys); i++) {
+        store_test_sql("INSERT INTO otps (id, purpose, user_id, channel,"
+                       " address, address_key, key_name, digits, created_at,"
+                       " sent_at, expires_at) VALUES (UNHEX(LPAD(%u, 32, '0')),"
+                       " 1, 1, 1, '', '%s', 'k', 6, NOW(6), NOW(6), NOW(6))",
+                       (unsigned) i, keys[i]);
+        otpreg_email_mailbox(keys[i], mailbox);
+        tap_is_text(store_test_text("SELECT "
+                                    OTPREG_SQL_MAILBOX("o.address_key")
+                                    " FROM otps o WHERE o.address_key = '%s'",
+                                    keys[i]), mailbox, "of %s", keys[i]);
+    }
+}
+
+
 /* ----- purge */
 
 /* one walk through all, from the beginning */
@@ -2236,7 +2270,7 @@ store_test_migrations(void)
 
     static const char *const  tables[] = {
         "otpreg_schema", "users", "otps", "messages", "budgets", "sends",
-        "sms_sends", "sms_totals"
+        "sms_sends", "sms_totals", "mail_totals"
     };
 
     store_test_group("migrations");
@@ -3903,7 +3937,7 @@ store_test_sms_thread(unsigned i, void *data)
         atomic_fetch_add(&store_test_sms_told[outcome], 1);
         atomic_fetch_add(&store_test_sms_odd,
                          (outcome == OTPREG_SMS_LIMIT)
-                         != (out.sms_scope != OTPREG_STORE_SMS_FREE
+                         != (out.scope != OTPREG_STORE_FREE
                              && out.retry_after > 0));
     }
 }
@@ -3989,7 +4023,7 @@ store_test_sms_limited(void)
     store_test_sql("UPDATE sms_sends SET sent_at = NOW(6) - INTERVAL 1 HOUR");
     tap_is(store_test_sms(&store_test_socket, "+14155550100", &out),
            OTPREG_SMS_LIMIT, "none of them was verified");
-    tap_is(out.sms_scope, OTPREG_STORE_SMS_SHARE, "that is why");
+    tap_is(out.scope, OTPREG_STORE_SMS_SHARE, "that is why");
     tap_ok(out.retry_after > 83000 && out.retry_after <= 83400,
            "for the rest of the day and a code's life: %lld",
            (long long) out.retry_after);
@@ -4036,6 +4070,7 @@ static const struct {
     { "expiry",          store_test_expiry },
     { "claim-races",     store_test_claim_races },
     { "release",         store_test_release },
+    { "mailboxes",       store_test_mailbox },
     { "purge",           store_test_purge },
     { "purge-big",       store_test_purge_big },
     { "purge-fails",     store_test_purge_fails },

@@ -291,7 +291,7 @@ sub tables_differ {
     my %found;
 
     for my $table (qw(otpreg_schema users otps messages budgets sends
-                      sms_sends sms_totals))
+                      sms_sends sms_totals mail_totals))
     {
         for my $k ($self->nodes) {
             my @rows = map { CORE::join "\t", map { $_ // 'NULL' } @$_ }
