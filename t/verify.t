@@ -427,3 +427,26 @@ is http('GET', '/by-variable', cookie => $signup->{cookie})->{status}, 500,
    'one that there is not';
 --- error_log
 otpreg: the page "$page" is empty
+
+
+=== TEST 19: a cookie is for its site
+--- http_config eval: $::Http
+--- config eval
+"$::Config
+location = /b/verify-otp { otpreg_site b; otpreg_verify /pages/verify.html;
+                           otpreg_client_limit off; }
+location = /b/resend-otp { otpreg_site b; otpreg_resend; }
+location = /b/register { otpreg_site b; otpreg_register /pages/verify.html; }"
+--- user_files eval: $::Page
+--- flow
+my $signup = signup();
+my $code = code($signup);
+for my $path (qw(/b/verify-otp /b/resend-otp)) {
+    my $res = http('POST', $path, cookie => $signup->{cookie},
+                   json => { otp => $code });
+    is "$res->{status} $res->{json}{code}", '409 no_signup',
+       "$path: another site takes it for none, whatever its limits are";
+}
+is active($signup), 0, 'nothing was done there';
+is http('POST', '/verify-otp', cookie => $signup->{cookie},
+        json => { otp => $code })->{status}, 200, 'its own site takes it';

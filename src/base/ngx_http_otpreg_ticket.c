@@ -50,8 +50,9 @@ ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
                 && otpreg_cookie_find(ngx_http_otpreg_str(&h[i].value), name,
                                       &value))
             {
-                ctx->has_ticket = otpreg_ticket_open(ctx->conf->keys, value,
-                                                     &ctx->ticket);
+                ctx->has_ticket = otpreg_ticket_open(ctx->conf->keys,
+                                        ngx_http_otpreg_str(&ctx->conf->site),
+                                        value, &ctx->ticket);
                 return;
             }
         }
@@ -68,6 +69,7 @@ ngx_http_otpreg_set_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 
     token.data = buf;
     token.len = otpreg_ticket_seal(ctx->conf->keys,
+                                   ngx_http_otpreg_str(&ctx->conf->site),
                                    &ctx->ticket, (char *) buf);
 
     rc = ngx_http_otpreg_send_cookie(r, ctx, &token,

@@ -27,9 +27,10 @@
  *     address length (1), address (zero-padded to a multiple of 64)
  */
 #define OTPREG_SEAL_CONTEXT      "otpregS1"
-#define OTPREG_SEAL_VERSION      2
+#define OTPREG_SEAL_VERSION      3
 
 #define OTPREG_SEAL_AD_LEN       (1 + OTPREG_KEY_NAME_MAX)
+#define OTPREG_SEAL_AD_MAX       (OTPREG_SEAL_AD_LEN + OTPREG_SEAL_SITE_MAX)
 #define OTPREG_SEAL_HEAD_LEN                                                  \
     (OTPREG_SEAL_AD_LEN + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES)
 #define OTPREG_SEAL_TAG_LEN      crypto_aead_xchacha20poly1305_ietf_ABYTES
@@ -184,11 +185,30 @@ otpreg_seal_unpack(const uint8_t *p, size_t len, otpreg_ticket_t *ticket)
 }
 
 
-size_t
-otpreg_ticket_seal(const otpreg_keys_t *keys, const otpreg_ticket_t *ticket,
-    char token[OTPREG_TOKEN_SIZE])
+/* What is not in the token's plain text, but sealed with it; its length. */
+
+static size_t
+otpreg_seal_ad(const uint8_t *binary, otpreg_str_t site,
+    uint8_t ad[OTPREG_SEAL_AD_MAX])
 {
-    size_t                len;
+    assert(site.len <= OTPREG_SEAL_SITE_MAX);
+
+    memcpy(ad, binary, OTPREG_SEAL_AD_LEN);
+
+    if (site.len != 0) {
+        memcpy(ad + OTPREG_SEAL_AD_LEN, site.data, site.len);
+    }
+
+    return OTPREG_SEAL_AD_LEN + site.len;
+}
+
+
+size_t
+otpreg_ticket_seal(const otpreg_keys_t *keys, otpreg_str_t site,
+    const otpreg_ticket_t *ticket, char token[OTPREG_TOKEN_SIZE])
+{
+    size_t                len, ad_len;
+    uint8_t               ad[OTPREG_SEAL_AD_MAX];
     uint8_t               binary[OTPREG_SEAL_BINARY_MAX];
     uint8_t               plain[OTPREG_SEAL_PLAIN_MAX];
     uint8_t               subkey[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
@@ -208,12 +228,12 @@ otpreg_ticket_seal(const otpreg_keys_t *keys, const otpreg_ticket_t *ticket,
     randombytes_buf(nonce, OTPREG_SEAL_HEAD_LEN - OTPREG_SEAL_AD_LEN);
 
     len = otpreg_seal_pack(ticket, plain);
+    ad_len = otpreg_seal_ad(binary, site, ad);
 
     otpreg_seal_subkey(&keys->key[0], subkey);
 
     (void) crypto_aead_xchacha20poly1305_ietf_encrypt(sealed, &sealed_len,
-                                                plain, len, binary,
-                                                OTPREG_SEAL_AD_LEN, NULL,
+                                                plain, len, ad, ad_len, NULL,
                                                 nonce, subkey);
 
     sodium_bin2base64(token, OTPREG_TOKEN_SIZE, binary,
@@ -230,10 +250,12 @@ otpreg_ticket_seal(const otpreg_keys_t *keys, const otpreg_ticket_t *ticket,
 /* Decrypt into plain; its length, or 0. */
 
 static size_t
-otpreg_seal_decrypt(const otpreg_keys_t *keys, const uint8_t *binary,
-    size_t len, uint8_t plain[OTPREG_SEAL_PLAIN_MAX])
+otpreg_seal_decrypt(const otpreg_keys_t *keys, otpreg_str_t site,
+    const uint8_t *binary, size_t len, uint8_t plain[OTPREG_SEAL_PLAIN_MAX])
 {
     int                   rc;
+    size_t                ad_len;
+    uint8_t               ad[OTPREG_SEAL_AD_MAX];
     char                  name[OTPREG_KEY_NAME_MAX + 1];
     uint8_t               subkey[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
     const otpreg_key_t   *key;
@@ -256,11 +278,12 @@ otpreg_seal_decrypt(const otpreg_keys_t *keys, const uint8_t *binary,
     }
 
     otpreg_seal_subkey(key, subkey);
+    ad_len = otpreg_seal_ad(binary, site, ad);
 
     rc = crypto_aead_xchacha20poly1305_ietf_decrypt(plain, &plain_len, NULL,
                                                 binary + OTPREG_SEAL_HEAD_LEN,
                                                 len - OTPREG_SEAL_HEAD_LEN,
-                                                binary, OTPREG_SEAL_AD_LEN,
+                                                ad, ad_len,
                                                 binary + OTPREG_SEAL_AD_LEN,
                                                 subkey);
 
@@ -271,8 +294,8 @@ otpreg_seal_decrypt(const otpreg_keys_t *keys, const uint8_t *binary,
 
 
 bool
-otpreg_ticket_open(const otpreg_keys_t *keys, otpreg_str_t token,
-    otpreg_ticket_t *ticket)
+otpreg_ticket_open(const otpreg_keys_t *keys, otpreg_str_t site,
+    otpreg_str_t token, otpreg_ticket_t *ticket)
 {
     bool     ok;
     size_t   len;
@@ -290,7 +313,7 @@ otpreg_ticket_open(const otpreg_keys_t *keys, otpreg_str_t token,
         return false;
     }
 
-    len = otpreg_seal_decrypt(keys, binary, len, plain);
+    len = otpreg_seal_decrypt(keys, site, binary, len, plain);
 
     ok = len != 0
          && otpreg_seal_unpack(plain, len, ticket)

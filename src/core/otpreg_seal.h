@@ -17,6 +17,9 @@
 
 #define OTPREG_KEYS_MAX          16
 
+/* the longest name of a site, without a NUL */
+#define OTPREG_SEAL_SITE_MAX     64
+
 /* the longest token, with its NUL */
 #define OTPREG_TOKEN_SIZE        704
 
@@ -71,21 +74,24 @@ const otpreg_key_t *otpreg_keys_find(const otpreg_keys_t *keys,
  * token is base64url without padding; the length depends on nothing but the
  * lengths of address and key names (so pad the address to a multiple of 64).
  *
+ * site   [in]  which it is for; only there it opens.  Up to
+ *              OTPREG_SEAL_SITE_MAX bytes
  * token  [out] NUL-terminated
  *
  * Returns its length in bytes.  Thread: any.
  */
-size_t otpreg_ticket_seal(const otpreg_keys_t *keys,
+size_t otpreg_ticket_seal(const otpreg_keys_t *keys, otpreg_str_t site,
     const otpreg_ticket_t *ticket, char token[OTPREG_TOKEN_SIZE]);
 
 
 /*
- * Open a token.  False when it is not one, was altered, or its key is gone;
- * then ticket is zeroed.  The key named in ticket->otp.key_name is known to
- * be in keys when true is returned.  Thread: any.
+ * Open a token.  False when it is not one, is for another site, was altered,
+ * or its key is gone; then ticket is zeroed.  The key named in
+ * ticket->otp.key_name is known to be in keys when true is returned.
+ * Thread: any.
  */
-bool otpreg_ticket_open(const otpreg_keys_t *keys, otpreg_str_t token,
-    otpreg_ticket_t *ticket);
+bool otpreg_ticket_open(const otpreg_keys_t *keys, otpreg_str_t site,
+    otpreg_str_t token, otpreg_ticket_t *ticket);
 
 
 #endif /* _OTPREG_SEAL_H_INCLUDED_ */

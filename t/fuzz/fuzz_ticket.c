@@ -11,6 +11,10 @@
 #include "otpreg_seal.h"
 
 
+/* any */
+#define SITE  fuzz_str("site")
+
+
 /* version, key name, nonce: as otpreg_seal.c has them */
 #define FUZZ_AD_LEN              17
 #define FUZZ_HEAD_LEN            (FUZZ_AD_LEN + 24)
@@ -22,6 +26,20 @@ static otpreg_keys_t  fuzz_keys;
 
 
 static bool fuzz_plain(const uint8_t *data, size_t len);
+
+
+/* what is sealed with a ticket: its head, and the site */
+
+static const uint8_t *
+fuzz_ad(const uint8_t *binary)
+{
+    static uint8_t  ad[FUZZ_AD_LEN + 4];
+
+    memcpy(ad, binary, FUZZ_AD_LEN);
+    memcpy(ad + FUZZ_AD_LEN, "site", 4);
+
+    return ad;
+}
 
 
 /*
@@ -45,7 +63,7 @@ fuzz_real(void)
     strcpy(ticket.otp.key_name, "k0");
     strcpy(ticket.otp.address, "a@example.com");
 
-    len = otpreg_ticket_seal(&fuzz_keys, &ticket, token);
+    len = otpreg_ticket_seal(&fuzz_keys, SITE, &ticket, token);
 
     fuzz_check(sodium_base642bin(binary, sizeof(binary), token, len, NULL,
                                  &len, NULL,
@@ -58,9 +76,9 @@ fuzz_real(void)
                                fuzz_keys.key[0].key);
     fuzz_check(crypto_aead_xchacha20poly1305_ietf_decrypt(plain, &plain_len,
                                           NULL, binary + FUZZ_HEAD_LEN,
-                                          len - FUZZ_HEAD_LEN, binary,
-                                          FUZZ_AD_LEN, binary + FUZZ_AD_LEN,
-                                          subkey)
+                                          len - FUZZ_HEAD_LEN,
+                                          fuzz_ad(binary), FUZZ_AD_LEN + 4,
+                                          binary + FUZZ_AD_LEN, subkey)
                == 0);
     fuzz_check(plain_len <= FUZZ_PLAIN_MAX);
     fuzz_check(fuzz_plain(plain, plain_len));
@@ -108,9 +126,9 @@ fuzz_opened(const otpreg_ticket_t *ticket)
     fuzz_check(strnlen(ticket->otp.address, sizeof(ticket->otp.address))
                <= OTPREG_OTP_ADDRESS_MAX);
 
-    len = otpreg_ticket_seal(&fuzz_keys, ticket, token);
+    len = otpreg_ticket_seal(&fuzz_keys, SITE, ticket, token);
     fuzz_check(len < OTPREG_TOKEN_SIZE);
-    fuzz_check(otpreg_ticket_open(&fuzz_keys, fuzz_str(token), &again));
+    fuzz_check(otpreg_ticket_open(&fuzz_keys, SITE, fuzz_str(token), &again));
     fuzz_check(memcmp(ticket, &again, sizeof(again)) == 0);
 }
 
@@ -125,7 +143,7 @@ fuzz_token(const uint8_t *data, size_t len)
 
     copy = fuzz_copy(data, len);
 
-    if (otpreg_ticket_open(&fuzz_keys, (otpreg_str_t) { copy, len }, &ticket)) {
+    if (otpreg_ticket_open(&fuzz_keys, SITE, (otpreg_str_t) { copy, len }, &ticket)) {
         fuzz_opened(&ticket);
 
     } else {
@@ -158,14 +176,14 @@ fuzz_plain(const uint8_t *data, size_t len)
     crypto_kdf_derive_from_key(subkey, sizeof(subkey), 1, "otpregS1",
                                fuzz_keys.key[1].key);
     crypto_aead_xchacha20poly1305_ietf_encrypt(binary + FUZZ_HEAD_LEN, &sealed,
-                                               data, len, binary, FUZZ_AD_LEN,
-                                               NULL, binary + FUZZ_AD_LEN,
-                                               subkey);
+                                               data, len, fuzz_ad(binary),
+                                               FUZZ_AD_LEN + 4, NULL,
+                                               binary + FUZZ_AD_LEN, subkey);
 
     sodium_bin2base64(token, sizeof(token), binary, FUZZ_HEAD_LEN + sealed,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 
-    if (!otpreg_ticket_open(&fuzz_keys, fuzz_str(token), &ticket)) {
+    if (!otpreg_ticket_open(&fuzz_keys, SITE, fuzz_str(token), &ticket)) {
         return false;
     }
 

@@ -11,6 +11,10 @@
 #include "tap.h"
 
 
+/* any */
+#define SITE  tap_str("site")
+
+
 #define FORM_TOKEN_LEN  (OTPREG_FORM_TOKEN_SIZE - 1)
 
 
@@ -128,11 +132,11 @@ form_token_forged(void)
     cookie.otp.digits = 6;
     strcpy(cookie.otp.key_name, "k0");
 
-    len = otpreg_ticket_seal(&keys, &cookie, ticket);
+    len = otpreg_ticket_seal(&keys, SITE, &cookie, ticket);
 
     tap_ok(!otpreg_form_token_open(&keys, form_token_str(ticket, len), &form),
            "attack 38: a cookie is no token");
-    tap_ok(!otpreg_ticket_open(&keys, whole(token),
+    tap_ok(!otpreg_ticket_open(&keys, SITE, whole(token),
                                &cookie),
            "and a token is no cookie");
 }

@@ -11,6 +11,10 @@
 #include "tap.h"
 
 
+/* any */
+#define SITE  tap_str("site")
+
+
 static const char  seal_test_alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -75,11 +79,11 @@ seal_test_round_trip(const otpreg_keys_t *keys)
 
     for (address = 0; address <= OTPREG_OTP_ADDRESS_MAX; address++) {
         seal_test_ticket(&in, "k0", address);
-        len = otpreg_ticket_seal(keys, &in, token);
+        len = otpreg_ticket_seal(keys, SITE, &in, token);
 
         same &= len == strlen(token) && len < OTPREG_TOKEN_SIZE
                 && strspn(token, seal_test_alphabet) == len
-                && otpreg_ticket_open(keys, tap_str(token), &out)
+                && otpreg_ticket_open(keys, SITE, tap_str(token), &out)
                 && seal_test_equal(&in, &out);
 
         /* grows with the 65th, the 129th and the 193rd character */
@@ -95,8 +99,8 @@ seal_test_round_trip(const otpreg_keys_t *keys)
     in.sent_at = INT64_MIN;
     in.expires_at = INT64_MAX;
     in.otp.digits = 10;
-    otpreg_ticket_seal(keys, &in, token);
-    tap_ok(otpreg_ticket_open(keys, tap_str(token), &out)
+    otpreg_ticket_seal(keys, SITE, &in, token);
+    tap_ok(otpreg_ticket_open(keys, SITE, tap_str(token), &out)
            && seal_test_equal(&in, &out),
            "extreme times seal and open");
 }
@@ -112,7 +116,7 @@ seal_test_altered(const otpreg_keys_t *keys)
     otpreg_ticket_t  in, out;
 
     seal_test_ticket(&in, "k0", 15);
-    len = otpreg_ticket_seal(keys, &in, token);
+    len = otpreg_ticket_seal(keys, SITE, &in, token);
 
     opened = 0;
     zeroed = 0;
@@ -132,7 +136,7 @@ seal_test_altered(const otpreg_keys_t *keys)
             token[i] = (char) j;
             memset(&out, 'x', sizeof(out));
             tried++;
-            opened += otpreg_ticket_open(keys,
+            opened += otpreg_ticket_open(keys, SITE,
                                   (otpreg_str_t) { (uint8_t *) token, len },
                                   &out);
             zeroed += sodium_is_zero((uint8_t *) &out, sizeof(out));
@@ -148,22 +152,31 @@ seal_test_altered(const otpreg_keys_t *keys)
     cut.data = (uint8_t *) token;
 
     for (opened = 0, cut.len = 0; cut.len < len; cut.len++) {
-        opened += otpreg_ticket_open(keys, cut, &out);
+        opened += otpreg_ticket_open(keys, SITE, cut, &out);
     }
 
     tap_is((long long) opened, 0, "no truncated token opens");
 
     cut.len = len + 1;
-    tap_ok(!otpreg_ticket_open(keys, cut, &out), "nor one with a NUL behind");
+    tap_ok(!otpreg_ticket_open(keys, SITE, cut, &out),
+           "nor one with a NUL behind");
 
     token[len] = 'A';
-    tap_ok(!otpreg_ticket_open(keys, cut, &out), "nor one with more behind");
+    tap_ok(!otpreg_ticket_open(keys, SITE, cut, &out),
+           "nor one with more behind");
 
     token[len] = '=';
-    tap_ok(!otpreg_ticket_open(keys, cut, &out), "nor one with padding");
+    tap_ok(!otpreg_ticket_open(keys, SITE, cut, &out),
+           "nor one with padding");
 
     cut.len = len;
-    tap_ok(otpreg_ticket_open(keys, cut, &out), "the token itself still opens");
+    tap_ok(otpreg_ticket_open(keys, SITE, cut, &out),
+           "the token itself still opens");
+
+    tap_ok(!otpreg_ticket_open(keys, tap_str("sit"), cut, &out)
+           && !otpreg_ticket_open(keys, tap_str("site2"), cut, &out)
+           && !otpreg_ticket_open(keys, tap_str(""), cut, &out),
+           "but not at another site");
 }
 
 
@@ -176,43 +189,43 @@ seal_test_rotation(void)
 
     seal_test_keys(&keys, 2);
     seal_test_ticket(&in, "k0", 15);
-    otpreg_ticket_seal(&keys, &in, token);
+    otpreg_ticket_seal(&keys, SITE, &in, token);
 
     rotated = keys;
     rotated.key[0] = keys.key[1];
     rotated.key[1] = keys.key[0];
-    tap_ok(otpreg_ticket_open(&rotated, tap_str(token), &out)
+    tap_ok(otpreg_ticket_open(&rotated, SITE, tap_str(token), &out)
            && seal_test_equal(&in, &out),
            "a token of the previous key opens");
 
     /* a resend under a new key: the code is still the old key's */
-    otpreg_ticket_seal(&rotated, &in, token);
-    tap_ok(otpreg_ticket_open(&rotated, tap_str(token), &out)
+    otpreg_ticket_seal(&rotated, SITE, &in, token);
+    tap_ok(otpreg_ticket_open(&rotated, SITE, tap_str(token), &out)
            && strcmp(out.otp.key_name, "k0") == 0,
            "sealed by the new key, derived by the old one");
 
     rotated.n = 1;
-    tap_ok(!otpreg_ticket_open(&rotated, tap_str(token), &out),
+    tap_ok(!otpreg_ticket_open(&rotated, SITE, tap_str(token), &out),
            "refused when the key of its OTP is gone");
 
-    otpreg_ticket_seal(&keys, &in, token);
-    tap_ok(!otpreg_ticket_open(&rotated, tap_str(token), &out),
+    otpreg_ticket_seal(&keys, SITE, &in, token);
+    tap_ok(!otpreg_ticket_open(&rotated, SITE, tap_str(token), &out),
            "refused when its own key is gone");
 
     rotated = keys;
     memset(rotated.key[0].key, 1, OTPREG_KEY_LEN);
-    tap_ok(!otpreg_ticket_open(&rotated, tap_str(token), &out),
+    tap_ok(!otpreg_ticket_open(&rotated, SITE, tap_str(token), &out),
            "refused when the name has another key");
 
     keys.n = 0;
-    tap_ok(!otpreg_ticket_open(&keys, tap_str(token), &out),
+    tap_ok(!otpreg_ticket_open(&keys, SITE, tap_str(token), &out),
            "refused when there is no key");
 
     seal_test_keys(&keys, 1);
     memset(keys.key[0].name, 'n', OTPREG_KEY_NAME_MAX);
     seal_test_ticket(&in, keys.key[0].name, 254);
-    tap_ok(otpreg_ticket_seal(&keys, &in, token) < OTPREG_TOKEN_SIZE
-           && otpreg_ticket_open(&keys, tap_str(token), &out)
+    tap_ok(otpreg_ticket_seal(&keys, SITE, &in, token) < OTPREG_TOKEN_SIZE
+           && otpreg_ticket_open(&keys, SITE, tap_str(token), &out)
            && seal_test_equal(&in, &out),
            "a key name of 16 characters");
 }
@@ -252,8 +265,8 @@ seal_test_contents(const otpreg_keys_t *keys)
         in.otp.purpose = (otpreg_purpose_t) cases[i].purpose;
         in.otp.channel = (otpreg_channel_t) cases[i].channel;
         in.otp.digits = cases[i].digits;
-        otpreg_ticket_seal(keys, &in, token);
-        tap_is(otpreg_ticket_open(keys, tap_str(token), &out), cases[i].opens,
+        otpreg_ticket_seal(keys, SITE, &in, token);
+        tap_is(otpreg_ticket_open(keys, SITE, tap_str(token), &out), cases[i].opens,
                "contents, case %zu", i);
     }
 }
@@ -267,7 +280,7 @@ seal_test_version(const otpreg_keys_t *keys, uint8_t version)
     char                 token[OTPREG_TOKEN_SIZE];
     size_t               len;
     uint8_t              binary[OTPREG_TOKEN_SIZE], plain[OTPREG_TOKEN_SIZE];
-    uint8_t              subkey[OTPREG_KEY_LEN];
+    uint8_t              ad[17 + 4], subkey[OTPREG_KEY_LEN];
     otpreg_ticket_t      in, out;
     unsigned long long   n;
 
@@ -275,28 +288,33 @@ seal_test_version(const otpreg_keys_t *keys, uint8_t version)
     const size_t         nonce = 24;
 
     seal_test_ticket(&in, "k0", 15);
-    otpreg_ticket_seal(keys, &in, token);
+    otpreg_ticket_seal(keys, SITE, &in, token);
 
     sodium_base642bin(binary, sizeof(binary), token, strlen(token), NULL, &len,
                       NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+
+    memcpy(ad, binary, head);
+    memcpy(ad + head, "site", 4);
 
     crypto_kdf_derive_from_key(subkey, sizeof(subkey), 1, "otpregS1",
                                keys->key[0].key);
     tap_is(crypto_aead_xchacha20poly1305_ietf_decrypt(plain, &n, NULL,
                                                    binary + head + nonce,
-                                                   len - head - nonce, binary,
-                                                   head, binary + head, subkey),
+                                                   len - head - nonce, ad,
+                                                   sizeof(ad), binary + head,
+                                                   subkey),
            0, "the parts of a token are where they are expected");
 
     binary[0] = version;
+    ad[0] = version;
 
     crypto_aead_xchacha20poly1305_ietf_encrypt(binary + head + nonce, &n,
-                                               plain, n, binary, head, NULL,
+                                               plain, n, ad, sizeof(ad), NULL,
                                                binary + head, subkey);
     sodium_bin2base64(token, sizeof(token), binary, len,
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 
-    tap_is(otpreg_ticket_open(keys, tap_str(token), &out), version == 2,
+    tap_is(otpreg_ticket_open(keys, SITE, tap_str(token), &out), version == 3,
            "a token of version %u", version);
 }
 
@@ -320,13 +338,14 @@ main(void)
     seal_test_version(&keys, 0);
     seal_test_version(&keys, 2);
     seal_test_version(&keys, 3);
+    seal_test_version(&keys, 4);
 
     seal_test_ticket(&ticket, "k0", 15);
-    otpreg_ticket_seal(&keys, &ticket, one);
-    otpreg_ticket_seal(&keys, &ticket, two);
+    otpreg_ticket_seal(&keys, SITE, &ticket, one);
+    otpreg_ticket_seal(&keys, SITE, &ticket, two);
     tap_ok(strcmp(one, two) != 0, "two tokens of one ticket differ");
 
-    tap_ok(!otpreg_ticket_open(&keys, (otpreg_str_t) { NULL, 0 }, &ticket),
+    tap_ok(!otpreg_ticket_open(&keys, SITE, (otpreg_str_t) { NULL, 0 }, &ticket),
            "nothing is no token");
 
     return tap_done();
