@@ -62,6 +62,16 @@ my %control = (
         sql_file("$top/sql/schema.sql", $name);
     },
 
+    # a server with a certificate for that name
+    tls => sub {
+        my ($name) = @_;
+
+        certificates($name);
+        db_stop();
+        db_start(map { "--ssl-$_->[0]=" . test_dir() . "/tls/$_->[1].pem" }
+                 ['ca', 'ca'], ['cert', "$name"], ['key', "$name-key"]);
+    },
+
     # migrations number $from to $to; the first one makes the database
     migrate => sub {
         my ($name, $from, $to) = @_;
@@ -76,6 +86,30 @@ my %control = (
             "$top/sql/migrations/%04d-*.sql", $_ } $from .. $to;
     },
 );
+
+
+# tls/ca.pem, which signs $name.pem with the key $name-key.pem, and other.pem
+
+sub certificates {
+    my ($name) = @_;
+    my $dir = test_dir() . '/tls';
+    my $new = 'openssl req -x509 -newkey rsa:2048 -nodes -days 2';
+
+    mkdir $dir;
+    spew("$dir/name", "subjectAltName=DNS:$name\n");
+
+    for my $command (
+        map({ "$new -subj /CN=$_ -keyout $_-key.pem -out $_.pem" }
+            grep { !-e "$dir/$_.pem" } 'ca', 'other'),
+        "openssl req -newkey rsa:2048 -nodes -subj /CN=$name"
+            . " -keyout $name-key.pem -out name.csr",
+        "openssl x509 -req -in name.csr -CA ca.pem -CAkey ca-key.pem -days 2"
+            . " -set_serial 2 -extfile name -out $name.pem")
+    {
+        system("cd '$dir' && $command 2>>openssl.log") == 0
+            or die "$command: see $dir/openssl.log\n";
+    }
+}
 
 
 sub answer {

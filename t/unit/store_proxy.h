@@ -68,6 +68,7 @@ typedef struct {
     int                     client;
     int                     server;
     bool                    logged_in;
+    bool                    tls;            /* what comes is no packets */
     bool                    asked;          /* whether it is read-only */
     size_t                  len;
     unsigned char           buf[STORE_PROXY_BUF];
@@ -126,6 +127,21 @@ store_proxy_break(store_proxy_conn_t *c, const unsigned char *packet,
 }
 
 
+static inline void
+store_proxy_look(store_proxy_t *proxy, const unsigned char *data, size_t len)
+{
+    pthread_mutex_lock(&proxy->mutex);
+
+    if (proxy->word[0] != '\0'
+        && memmem(data, len, proxy->word, strlen(proxy->word)) != NULL)
+    {
+        proxy->found = true;
+    }
+
+    pthread_mutex_unlock(&proxy->mutex);
+}
+
+
 /* false: the connection ends */
 
 static inline bool
@@ -145,21 +161,14 @@ store_proxy_packet(store_proxy_conn_t *c, const unsigned char *packet,
 
     proxy = c->proxy;
 
-    pthread_mutex_lock(&proxy->mutex);
-
-    if (proxy->word[0] != '\0'
-        && memmem(packet, len, proxy->word, strlen(proxy->word)) != NULL)
-    {
-        proxy->found = true;
-    }
-
-    pthread_mutex_unlock(&proxy->mutex);
+    store_proxy_look(proxy, packet, len);
 
     if (!c->logged_in) {
 
         /* the login, or the request for TLS that goes before it */
 
         c->logged_in = (packet[3] != 1 || len > 36);
+        c->tls = !c->logged_in;
 
         return store_proxy_send(c->server, packet, len);
     }
@@ -199,7 +208,7 @@ store_proxy_from_client(store_proxy_conn_t *c)
 
     c->len += (size_t) n;
 
-    while (c->len >= 4) {
+    while (c->len >= 4 && !c->tls) {
         size = 4 + (c->buf[0] | c->buf[1] << 8 | (size_t) c->buf[2] << 16);
 
         if (size > sizeof(c->buf)) {
@@ -218,7 +227,16 @@ store_proxy_from_client(store_proxy_conn_t *c)
         memmove(c->buf, c->buf + size, c->len);
     }
 
-    return true;
+    if (!c->tls || c->len == 0) {
+        return true;
+    }
+
+    n = (ssize_t) c->len;
+    c->len = 0;
+
+    store_proxy_look(c->proxy, c->buf, (size_t) n);
+
+    return store_proxy_send(c->server, c->buf, (size_t) n);
 }
 
 

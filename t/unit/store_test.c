@@ -3792,6 +3792,91 @@ store_test_ssl(void)
 }
 
 
+/* that word of ours goes through the proxy as it is, or only encrypted */
+
+static void
+store_test_tls_try(store_proxy_t *proxy, const uint8_t *id,
+    otpreg_db_ssl_t ssl, const char *ca, otpreg_outcome_t outcome,
+    bool readable, const char *name)
+{
+    unsigned           left;
+    otpreg_db_conf_t  *conf;
+
+    static char  path[3][512];
+    static int   n;
+
+    n = (n + 1) % 3;
+
+    conf = store_test_conf(&store_test_tcp);
+    conf->host[0] = "localhost";
+    conf->nhosts = 1;
+    conf->port = proxy->port;
+    conf->ssl = ssl;
+
+    if (ca != NULL) {
+        snprintf(path[n], sizeof(path[n]), "%s/tls/%s.pem",
+                 getenv("TEST_NGINX_TEST_DIR"), ca);
+        conf->ssl_ca = path[n];
+    }
+
+    pthread_mutex_lock(&proxy->mutex);
+    strcpy(proxy->word, "SET SESSION");
+    proxy->found = false;
+    pthread_mutex_unlock(&proxy->mutex);
+
+    tap_is(store_test_try(conf, id, false, &left), outcome, "%s: %s", name,
+           store_test_error);
+
+    pthread_mutex_lock(&proxy->mutex);
+    tap_is(proxy->found, readable, "%s: readable: %s", name,
+           readable ? "yes" : "no");
+    pthread_mutex_unlock(&proxy->mutex);
+}
+
+
+static void
+store_test_tls(void)
+{
+    uint8_t  id[OTPREG_ID_LEN];
+
+    static store_proxy_t  proxy;
+
+    store_test_group("ssl with a server with TLS");
+
+    store_test_control("tls localhost");
+    (void) store_test_signup("ann", "ann@example.com", id);
+    store_test_sql("UPDATE otps SET attempts = 0");
+
+    if (!store_proxy_start(&proxy, "127.0.0.1", 0, store_test_tcp.port)) {
+        tap_ok(false, "the proxy starts");
+        return;
+    }
+
+    store_test_tls_try(&proxy, id, OTPREG_DB_SSL_DISABLED, NULL,
+                       OTPREG_CODE_WRONG, true, "disabled");
+    store_test_tls_try(&proxy, id, OTPREG_DB_SSL_REQUIRED, NULL,
+                       OTPREG_CODE_WRONG, false, "required, whoever it is");
+    store_test_tls_try(&proxy, id, OTPREG_DB_SSL_VERIFY_IDENTITY, "ca",
+                       OTPREG_CODE_WRONG, false, "identity, by its CA");
+    store_test_tls_try(&proxy, id, OTPREG_DB_SSL_VERIFY_IDENTITY, "other",
+                       OTPREG_DATABASE_DOWN, false, "identity, another CA");
+    store_test_tls_try(&proxy, id, OTPREG_DB_SSL_VERIFY_IDENTITY, NULL,
+                       OTPREG_DATABASE_DOWN, false,
+                       "identity, by the CAs of the system");
+
+    store_test_control("tls db.example.com");
+    store_test_tls_try(&proxy, id, OTPREG_DB_SSL_VERIFY_IDENTITY, "ca",
+                       OTPREG_DATABASE_DOWN, false, "identity, another name");
+    store_test_tls_try(&proxy, id, OTPREG_DB_SSL_REQUIRED, "ca",
+                       OTPREG_CODE_WRONG, false, "required, whoever it is");
+
+    tap_is(store_test_attempts(id), 4, "attempts");
+
+    store_proxy_stop(&proxy);
+    store_test_control("restart");
+}
+
+
 /* what was answered is there for others, and a claim gets what it marks */
 
 static void
@@ -4087,6 +4172,7 @@ static const struct {
     { "schema",          store_test_schema },
     { "hosts",           store_test_hosts },
     { "ssl",             store_test_ssl },
+    { "tls",             store_test_tls },
     { "settings",        store_test_settings },
     { "sms-limits",      store_test_sms_limited },
 };
