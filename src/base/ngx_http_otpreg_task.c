@@ -26,6 +26,7 @@ struct ngx_http_otpreg_task_s {
     ngx_http_request_t         *request;    /* NULL: detached */
     ngx_http_cleanup_t         *cleanup;    /* of the request */
     ngx_pool_t                 *pool;       /* of a detached task */
+    ngx_event_t                 guard;      /* of one that only waits */
     sig_atomic_t                unwanted;   /* the request was terminated */
 };
 
@@ -41,6 +42,7 @@ static void ngx_http_otpreg_task_hold(ngx_http_request_t *r,
     ngx_http_otpreg_task_t *t);
 static void ngx_http_otpreg_task_thread(void *data, ngx_log_t *log);
 static void ngx_http_otpreg_task_event(ngx_event_t *ev);
+static void ngx_http_otpreg_task_guard(ngx_event_t *ev);
 static void ngx_http_otpreg_task_complete(ngx_http_otpreg_task_t *t);
 static void ngx_http_otpreg_task_resume(ngx_http_request_t *r);
 
@@ -105,6 +107,12 @@ ngx_http_otpreg_task_wait(ngx_http_request_t *r,
     if (ngx_http_otpreg_task_watch(r, t) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    t->guard.handler = ngx_http_otpreg_task_guard;
+    t->guard.data = t;
+    t->guard.log = ngx_cycle->log;
+
+    ngx_add_timer(&t->guard, NGX_HTTP_OTPREG_TASK_GUARD);
 
     ngx_http_otpreg_task_hold(r, t);
 
@@ -296,12 +304,7 @@ ngx_http_otpreg_task_event(ngx_event_t *ev)
     t = task->ctx;
 
     if (ev->timedout) {
-        ev->timedout = 0;
-
-        ngx_log_error(NGX_LOG_WARN, ev->log, 0,
-                      "otpreg: a task takes longer than a minute");
-
-        ngx_add_timer(ev, NGX_HTTP_OTPREG_TASK_GUARD);
+        ngx_http_otpreg_task_guard(ev);
         return;
     }
 
@@ -323,6 +326,18 @@ ngx_http_otpreg_task_event(ngx_event_t *ev)
 
 
 static void
+ngx_http_otpreg_task_guard(ngx_event_t *ev)
+{
+    ev->timedout = 0;
+
+    ngx_log_error(NGX_LOG_WARN, ev->log, 0,
+                  "otpreg: a task takes longer than a minute");
+
+    ngx_add_timer(ev, NGX_HTTP_OTPREG_TASK_GUARD);
+}
+
+
+static void
 ngx_http_otpreg_task_complete(ngx_http_otpreg_task_t *t)
 {
     ngx_pool_t          *pool;
@@ -336,6 +351,10 @@ ngx_http_otpreg_task_complete(ngx_http_otpreg_task_t *t)
     terminated = t->unwanted;
 
     t->cleanup->handler = NULL;
+
+    if (t->guard.timer_set) {
+        ngx_del_timer(&t->guard);
+    }
 
     ngx_http_set_log_request(c->log, r);
 
