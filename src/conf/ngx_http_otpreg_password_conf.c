@@ -18,7 +18,9 @@
 #define NGX_HTTP_OTPREG_PASSWORD_MIN  8
 #define NGX_HTTP_OTPREG_PASSWORD_MAX  64
 
-#define NGX_HTTP_OTPREG_HASH_MEMORY_MAX      ((ssize_t) 4 * 1024 * 1024 * 1024)
+#define NGX_HTTP_OTPREG_HASH_MEMORY_MAX                                       \
+    ((ssize_t) ngx_min((uint64_t) 4 << 30, (uint64_t) NGX_MAX_SIZE_T_VALUE))
+
 #define NGX_HTTP_OTPREG_HASH_OPERATIONS_MAX  64
 
 /* a list of a hundred million bytes is ten million passwords */
