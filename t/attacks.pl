@@ -260,7 +260,7 @@ sub without {
 
 sub copy_tree {
     my @paths = split /\0/, `cd '$Root' && find -L src t config sql \\
-                              conf-examples Makefile README.md -type f -print0`;
+                              conf-examples Makefile README.md docs -type f -print0`;
     my %wanted = map { $_ => 1 } @paths;
 
     for my $path (@paths) {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 
 # Attacks on the way from a sign-up to its verification, by their numbers in
-# the list of attacks (see "Testing" in README.md): those on codes, flows,
+# the list of attacks (docs/attacks.md): those on codes, flows,
 # browsers and the table of users that are not tested where their subject is.
 
 use v5.10.1;

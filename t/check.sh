@@ -26,11 +26,11 @@ texts="$sources Makefile config $(ls t/*.t t/*.pl t/*.sh t/unit/*.[ch] \
 awk 'length > 80 { print FILENAME ":" FNR ": " length " columns" }' $sources \
     | check 'lines over 80 columns'
 grep -nP '\t' $sources | check 'tabs'
-grep -nP '[ \t]+$' $texts README.md CHANGES sql/*.sql sql/*/*.sql \
+grep -nP '[ \t]+$' $texts README.md docs/*.md CHANGES sql/*.sql sql/*/*.sql \
     | check 'space at the end of a line'
 grep -nP '(^|[^:"])//' $sources | grep -vP '"[^"]*//[^"]*"|/\*.*//|^\S+ +\*' \
     | check 'comments that begin with //'
-grep -rnwE 'TODO|FIXME|XXX|HACK' $texts conf-examples README.md \
+grep -rnwE 'TODO|FIXME|XXX|HACK' $texts conf-examples README.md docs \
     | grep -vE '^t/check.sh|mktemp|XXXX' | check 'left open'
 
 t/rooms.pl src build/nginx/*-gcc/objs/addon | check 'what goes up between rooms'
@@ -50,21 +50,31 @@ directives=$(sed -n 's/^ *{ ngx_string("\(otpreg_[a-z_]*\)"),$/\1/p' \
 variables=$(sed -n 's/^ *{ ngx_string("\(otpreg_[a-z_]*\)"),.*/$\1/p' \
     src/conf/ngx_http_otpreg_variables.c)
 for name in $directives $variables; do
-    grep -qxF "### $name" README.md || echo "$name"
-done | check 'not in README.md'
-sed -n 's/^### \(\$\?otpreg_[a-z_]*\)$/\1/p' README.md | while read -r name; do
+    cat docs/directives.md docs/variables.md | grep -qxF "## $name" \
+        || echo "$name"
+done | check 'not in docs/directives.md or docs/variables.md'
+cat docs/directives.md docs/variables.md \
+    | sed -n 's/^## \(\$\?otpreg_[a-z_]*\)$/\1/p' | while read -r name; do
     printf '%s\n' $directives $variables | grep -qxF -- "$name" || echo "$name"
-done | check 'in README.md but not in the code'
+done | check 'in docs but not in the code'
+for name in $directives; do
+    for table in "](#$name) docs/directives.md" \
+        "](docs/directives.md#$name) README.md"
+    do
+        grep '^| [a-zA-Z ]* | \[' ${table#* } | grep -qF "${table% *}" \
+            || echo "$name: ${table#* }"
+    done
+done | check 'directives that a table lacks'
 
 sed -n 's/^ *\[OTPREG_[A-Z_]*\] = {$//; s/^ *[0-9]*, ngx_string("\([a-z0-9_]*\)"),$/\1/p' \
     src/flow/ngx_http_otpreg_outcome.c | while read -r code; do
-    grep -q "\`$code\`" README.md || echo "$code"
-done | check 'error codes that README.md lacks'
+    grep -q "\`$code\`" docs/http-api.md || echo "$code"
+done | check 'error codes that docs/http-api.md lacks'
 
 sed -n 's/^.*"\(otpreg_[a-z_]*_total\)".*$/\1/p' src/base/ngx_http_otpreg_metric.[ch] \
     | sort -u | while read -r metric; do
-    grep -q "^| \`$metric\`" README.md || echo "$metric"
-done | check 'metrics that README.md lacks'
+    grep -q "^| \`$metric\`" docs/operation.md || echo "$metric"
+done | check 'metrics that docs/operation.md lacks'
 
 sed -n '/^## Synopsis/,/^## Req/{/^```nginx/,/^```$/p}' README.md \
     | sed '1d;$d' | diff - conf-examples/nginx.conf \
@@ -84,7 +94,18 @@ grep -rnE --include="*.html" --exclude-dir=challenge \
 for n in {1..45}; do
     grep -qE "attack ([0-9]+, )*$n(, [0-9]+)*: " t/*.t t/unit/*_test.c \
         || echo "attack $n"
+    grep -q "^| $n | .*\`" docs/attacks.md || echo "attack $n: docs/attacks.md"
 done | check 'attacks without a test of that name'
+# links: the file, and the headline in it
+grep -oP '\]\((?!https?:)[^)]+\)' README.md docs/*.md conf-examples/*/README.md \
+    | while IFS= read -r found; do
+    from=${found%%:*}; to=${found#*](}; to=${to%)}
+    file=${to%%#*}; file=${file:+$(dirname "$from")/$file}
+    [ -e "${file:-$from}" ] || { echo "$from: $to"; continue; }
+    [[ $to == *'#'* ]] || continue
+    sed -n 's/^##* //p' "${file:-$from}" | tr 'A-Z ' 'a-z-' \
+        | tr -cd 'a-z0-9_\n-' | grep -qx -- "${to#*#}" || echo "$from: $to"
+done | check 'links that lead nowhere'
 t/attacks.pl -c 2>&1 | check 'lines that t/attacks.pl does not find once'
 
 [ $wrong = 0 ] && echo 'check: all is well'

@@ -3,7 +3,7 @@
 
 # nginx -t of configurations with any values: it says yes, or no with the file
 # and the line, and never crashes or shows a password.  What is mutated are the
-# examples of README.md; the directives are those of the module's source.
+# examples of README.md and docs; the directives are those of the module's source.
 #
 #     OTPREG_FUZZ_CONFIGS=3000 OTPREG_FUZZ_SEED=7 prove t/fuzz-conf.t
 
@@ -32,7 +32,8 @@ local $ENV{ASAN_OPTIONS} = 'detect_leaks=0:abort_on_error=0';
 
 my $source = slurp(root_dir() . '/src/conf/ngx_http_otpreg_directives.c');
 my @directives = $source =~ /\{ ngx_string\("(otpreg_\w+)"\),\n/g;
-my $readme = slurp(root_dir() . '/README.md');
+my $readme = join "\n", map { slurp($_) }
+             glob root_dir() . '/{README,docs/*}.md';
 my (%example, %word);
 
 while ($readme =~ /^\s*(?:location .*\{ )?(otpreg_\w+)\s+([^;`\n]+(?:\n\s+[^;`]+)?);/mg)

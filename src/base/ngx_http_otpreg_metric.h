@@ -14,9 +14,9 @@
 
 /*
  * Counters for administrators, in shared memory: they are summed over the
- * workers and kept over reloads.  A line here and one in README.md make a new
- * one: its name, how it is called, its labels, and what it counts.  Lines with
- * the same name stand together; the first of them tells what is counted.
+ * workers and kept over reloads.  A line here and one in docs/operation.md make
+ * a new one: its name, how it is called, its labels, and what it counts.  Lines
+ * with the same name stand together; the first of them tells what is counted.
  */
 
 #define NGX_HTTP_OTPREG_METRIC_LIST(metric)                                   \
