@@ -16,7 +16,10 @@
 #include "otpreg_threads.h"
 
 
-#define OTPREG_STORE_TRIES       5
+/* what only has to be repeated, and what needs another connection */
+#define OTPREG_STORE_TRIES       10
+#define OTPREG_STORE_LOST_TRIES  5
+
 #define OTPREG_STORE_PAUSE_MS    20         /* grows with each try */
 
 /*
@@ -188,6 +191,10 @@ otpreg_store_run(const otpreg_db_conf_t *conf, otpreg_store_work_pt work,
         /* somebody holds a lock: one row shall not hold all our threads */
 
         if (otpreg_store_now_ms() >= until_ms) {
+            break;
+        }
+
+        if (rc != OTPREG_DB_RETRY && try >= OTPREG_STORE_LOST_TRIES) {
             break;
         }
 

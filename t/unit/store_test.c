@@ -3129,10 +3129,10 @@ store_test_faults(void)
         unsigned           hits;
         otpreg_outcome_t   outcome;
     } faults[] = {
-        { "deadlock",             1213, 4,   5, OTPREG_OK },
-        { "deadlocks, no end",    1213, 999, 5, OTPREG_DATABASE_DOWN },
-        { "lock wait",            1205, 4,   5, OTPREG_OK },
-        { "lock waits, no end",   1205, 999, 5, OTPREG_DATABASE_DOWN },
+        { "deadlock",             1213, 9,  10, OTPREG_OK },
+        { "deadlocks, no end",    1213, 999, 10, OTPREG_DATABASE_DOWN },
+        { "lock wait",            1205, 9,  10, OTPREG_OK },
+        { "lock waits, no end",   1205, 999, 10, OTPREG_DATABASE_DOWN },
         { "killed",               1927, 4,   5, OTPREG_OK },
         { "killed, no end",       1927, 999, 5, OTPREG_DATABASE_DOWN },
         { "interrupted",          1317, 1,   2, OTPREG_OK },
@@ -3157,8 +3157,8 @@ store_test_faults(void)
         { "prepare it again",     1615, 1,   2, OTPREG_OK },
         { "execution time",       3024, 1,   2, OTPREG_OK },
         { "not certified",        3101, 1,   2, OTPREG_OK },
-        { "write conflict",       9007, 4,   5, OTPREG_OK },
-        { "TiKV away, no end",    9002, 999, 5, OTPREG_DATABASE_DOWN },
+        { "write conflict",       9007, 9,  10, OTPREG_OK },
+        { "TiKV away, no end",    9002, 999, 10, OTPREG_DATABASE_DOWN },
         { "result unknown",       8501, 1,   2, OTPREG_OK },
         { "not null",             1048, 1,   1, OTPREG_ERROR },
     };
