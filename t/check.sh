@@ -25,6 +25,8 @@ texts="$sources Makefile config $(ls t/*.t t/*.pl t/*.sh t/unit/*.[ch] \
 
 awk 'length > 80 { print FILENAME ":" FNR ": " length " columns" }' $sources \
     | check 'lines over 80 columns'
+wc -l $sources | awk '$1 > 500 && $2 != "total" { print $2 ": " $1 " lines" }' \
+    | check 'files of over 500 lines'
 grep -nP '\t' $sources | check 'tabs'
 grep -nP '[ \t]+$' $texts README.md docs/*.md CHANGES sql/*.sql sql/*/*.sql \
     | check 'space at the end of a line'

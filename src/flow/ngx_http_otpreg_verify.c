@@ -13,6 +13,7 @@
 
 #include "ngx_http_otpreg_again.h"
 #include "ngx_http_otpreg_bot.h"
+#include "ngx_http_otpreg_delivery_status.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_headers.h"
@@ -37,24 +38,6 @@ typedef struct {
 } ngx_http_otpreg_attempt_t;
 
 
-/* a look at what became of the code */
-
-typedef struct {
-    ngx_http_otpreg_service_t  *service;
-    otpreg_db_conf_t           *database;
-    uint8_t                     id[OTPREG_ID_LEN];
-    unsigned                    attempts_max;
-    otpreg_store_delivery_t     out;
-    otpreg_outcome_t            outcome;
-    char                        error[OTPREG_DB_ERROR_SIZE];
-} ngx_http_otpreg_look_t;
-
-
-static ngx_int_t ngx_http_otpreg_verify_page(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx);
-static void ngx_http_otpreg_verify_look(void *data);
-static void ngx_http_otpreg_verify_settle_look(void *data);
-static void ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data);
 static void ngx_http_otpreg_verify_form(ngx_http_request_t *r);
 static otpreg_outcome_t ngx_http_otpreg_verify_post(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, bool match);
@@ -113,99 +96,7 @@ ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
         return ngx_http_otpreg_reply(r, ctx);
     }
 
-    return ngx_http_otpreg_verify_page(r, ctx);
-}
-
-
-/* the page says it when the message was not delivered, or the code is dead */
-
-static ngx_int_t
-ngx_http_otpreg_verify_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
-{
-    ngx_int_t                   rc;
-    ngx_http_otpreg_job_t       job;
-    ngx_http_otpreg_look_t     *look;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    /* the page itself needs no database */
-
-    if (ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_STATUS, NULL)
-        != OTPREG_OK)
-    {
-        return ngx_http_otpreg_reply(r, ctx);
-    }
-
-    look = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_look_t));
-    if (look == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    look->service = ctx->conf->service;
-    look->database = ctx->conf->database;
-    look->attempts_max = ctx->conf->code_attempts;
-    look->outcome = OTPREG_BUSY;
-    ngx_memcpy(look->id, ctx->ticket.otp.id, OTPREG_ID_LEN);
-
-    ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
-
-    job.work = ngx_http_otpreg_verify_look;
-    job.settle = ngx_http_otpreg_verify_settle_look;
-    job.resume = ngx_http_otpreg_verify_looked;
-    job.data = look;
-    job.abandon = 1;
-
-    if (ngx_http_otpreg_task_database(r, look->database, &job) != NGX_OK) {
-        return ngx_http_otpreg_reply(r, ctx);
-    }
-
-    r->main->count++;
-
-    return NGX_DONE;
-}
-
-
-static void
-ngx_http_otpreg_verify_look(void *data)
-{
-    ngx_http_otpreg_look_t *look = data;
-
-    look->outcome = otpreg_store_delivery(look->database, look->id,
-                                          look->attempts_max, &look->out,
-                                          look->error);
-}
-
-
-static void
-ngx_http_otpreg_verify_settle_look(void *data)
-{
-    ngx_http_otpreg_look_t *look = data;
-
-    ngx_http_otpreg_dispatch_database(look->service, look->outcome,
-                                      look->error);
-}
-
-
-static void
-ngx_http_otpreg_verify_looked(ngx_http_request_t *r, void *data)
-{
-    ngx_http_otpreg_look_t *look = data;
-
-    ngx_http_otpreg_ctx_t  *ctx;
-
-    ctx = ngx_http_otpreg_get_ctx(r);
-
-    if (look->out.spent) {
-        ctx->outcome = OTPREG_CODE_SPENT;
-
-    } else if (look->out.failed) {
-        ctx->outcome = OTPREG_UNDELIVERABLE;
-    }
-
-    ngx_http_otpreg_release(r);
+    return ngx_http_otpreg_delivery_status(r, ctx);
 }
 
 

@@ -15,32 +15,12 @@
 
 #include "ngx_http_otpreg_detached.h"
 #include "ngx_http_otpreg_dispatch.h"
-#include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_task.h"
 #include "ngx_http_otpreg_verdict.h"
 
 
-#define NGX_HTTP_OTPREG_BACKOFF_MIN   2000U     /* ms */
-#define NGX_HTTP_OTPREG_BACKOFF_MAX   30000U
-#define NGX_HTTP_OTPREG_RETRY_MAX     3600000   /* of a Retry-After */
-
-
-enum {
-    NGX_HTTP_OTPREG_STEP_TEXT = 0,
-    NGX_HTTP_OTPREG_STEP_HTML,
-    NGX_HTTP_OTPREG_STEP_COURIER,
-    NGX_HTTP_OTPREG_STEP_END
-};
-
-
-/* of this process: it never leaves it, and a new one does no harm */
-static uint8_t  ngx_http_otpreg_deliver_key[OTPREG_BINDING_KEY_LEN];
-static ngx_uint_t  ngx_http_otpreg_deliver_has_key;
-
-
 static ngx_http_otpreg_dispatch_t *ngx_http_otpreg_deliver_create(
     ngx_http_otpreg_service_t *service, const otpreg_store_message_t *message);
-static ngx_int_t ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_deliver_wake(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_deliver_next(ngx_http_request_t *r,
     ngx_http_otpreg_dispatch_t *d);
@@ -57,11 +37,6 @@ static ngx_int_t ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
     ngx_http_otpreg_dispatch_t *d);
 static void ngx_http_otpreg_deliver_broken(void *data);
 static void ngx_http_otpreg_deliver_done(void *data);
-static void ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d);
-static void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
-static unsigned ngx_http_otpreg_deliver_backoff(unsigned attempts);
-static void ngx_http_otpreg_deliver_count(ngx_http_otpreg_dispatch_t *d);
-static void ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d);
 
 
 ngx_int_t
@@ -136,81 +111,6 @@ ngx_http_otpreg_deliver_create(ngx_http_otpreg_service_t *service,
     d->step = NGX_HTTP_OTPREG_STEP_TEXT;
 
     return d;
-}
-
-
-/* NGX_OK when there is something to send, else fate and reason are set */
-
-static ngx_int_t
-ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
-{
-    otpreg_otp_t        *otp;
-    otpreg_binding_t     parts;
-    const otpreg_key_t  *key;
-
-    d->fate = OTPREG_STORE_GIVEN_UP;
-
-    if (d->message.obsolete) {
-        ngx_sprintf(d->reason, "the code was used already%Z");
-        d->step = NGX_HTTP_OTPREG_STEP_END;
-        return NGX_DECLINED;
-    }
-
-    otp = &d->message.otp;
-
-    key = otpreg_keys_find(d->service->conf->keys, otp->key_name);
-
-    if (key == NULL) {
-        ngx_sprintf(d->reason, "no key \"%s\" in the key file%Z",
-                    otp->key_name);
-        d->step = NGX_HTTP_OTPREG_STEP_END;
-        return NGX_DECLINED;
-    }
-
-    /* the owner of an address is told of a sign-up, but never gets a code */
-
-    if (ngx_strcmp(d->message.template, OTPREG_TEMPLATE_OTP) == 0) {
-        otpreg_code_derive(key->key, otp, (char *) d->code);
-    }
-
-    if (!ngx_http_otpreg_deliver_has_key) {
-        randombytes_buf(ngx_http_otpreg_deliver_key,
-                        sizeof(ngx_http_otpreg_deliver_key));
-        ngx_http_otpreg_deliver_has_key = 1;
-    }
-
-    parts = ngx_http_otpreg_deliver_parts(d);
-
-    otpreg_binding_tag(ngx_http_otpreg_deliver_key, &parts, d->tag);
-
-    return NGX_OK;
-}
-
-
-otpreg_binding_t
-ngx_http_otpreg_deliver_parts(ngx_http_otpreg_dispatch_t *d)
-{
-    otpreg_binding_t  parts;
-
-    parts.id = d->message.id;
-    parts.purpose = d->message.otp.purpose;
-    parts.channel = d->message.otp.channel;
-    parts.template = d->message.template;
-    parts.address = d->message.otp.address;
-    parts.code = (char *) d->code;
-
-    return parts;
-}
-
-
-/* the key is written once, before any thread has a tag to verify */
-
-ngx_uint_t
-ngx_http_otpreg_deliver_is_bound(const otpreg_binding_t *parts,
-    const char *text, const uint8_t tag[OTPREG_BINDING_LEN])
-{
-    return otpreg_binding_verify(ngx_http_otpreg_deliver_key, parts, text,
-                                 tag);
 }
 
 
@@ -587,172 +487,6 @@ ngx_http_otpreg_deliver_done(void *data)
 {
     ngx_http_otpreg_dispatch_t *d = data;
 
-    if (d->step != NGX_HTTP_OTPREG_STEP_END) {
-        ngx_http_otpreg_deliver_decide(d);
-    }
-
-    ngx_http_otpreg_deliver_count(d);
-    ngx_http_otpreg_deliver_log(d);
+    ngx_http_otpreg_deliver_result(d);
     ngx_http_otpreg_dispatch_finish(d);
-}
-
-
-static void
-ngx_http_otpreg_deliver_decide(ngx_http_otpreg_dispatch_t *d)
-{
-    ngx_uint_t                 answered;
-    ngx_http_otpreg_verdict_e  verdict;
-
-    answered = (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->answered);
-
-    verdict = answered ? ngx_http_otpreg_verdict(d->asked, d->status)
-                       : NGX_HTTP_OTPREG_VERDICT_LATER;
-
-    if (verdict == NGX_HTTP_OTPREG_VERDICT_SENT) {
-        d->fate = OTPREG_STORE_SENT;
-        return;
-    }
-
-    ngx_http_otpreg_deliver_reason(d);
-
-    if (verdict == NGX_HTTP_OTPREG_VERDICT_NEXT
-        || verdict == NGX_HTTP_OTPREG_VERDICT_REFUSED)
-    {
-        d->fate = OTPREG_STORE_GIVEN_UP;
-        return;
-    }
-
-    if (d->unsent && d->courier == 0) {
-        d->fate = OTPREG_STORE_UNSENT;
-        d->delay_ms = ngx_http_otpreg_deliver_backoff(1);
-        return;
-    }
-
-    if (verdict == NGX_HTTP_OTPREG_VERDICT_FAULT) {
-        d->fault = 1;
-    }
-
-    d->fate = OTPREG_STORE_LATER;
-    d->delay_ms = ngx_http_otpreg_deliver_backoff(d->message.attempts);
-
-    if (answered && d->retry_after > 0) {
-        d->delay_ms = ngx_max(d->delay_ms,
-                              ngx_min((ngx_msec_t) d->retry_after * 1000,
-                                      NGX_HTTP_OTPREG_RETRY_MAX));
-    }
-}
-
-
-/* unless a courier of ours has told it */
-
-static void
-ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d)
-{
-    if (d->reason[0] != '\0') {
-        return;
-    }
-
-    if (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->answered) {
-        ngx_snprintf(d->reason, OTPREG_REASON_MAX,
-                     "the courier answered %ui%Z", d->status);
-
-    } else {
-        ngx_sprintf(d->reason, "broken off%Z");
-    }
-}
-
-
-/* exponential, with jitter: between a half and the whole of it */
-
-static unsigned
-ngx_http_otpreg_deliver_backoff(unsigned attempts)
-{
-    unsigned  ms;
-
-    ms = NGX_HTTP_OTPREG_BACKOFF_MAX;
-
-    if (attempts < 5) {
-        ms = ngx_min(ms, NGX_HTTP_OTPREG_BACKOFF_MIN << (attempts - 1));
-    }
-
-    return ms / 2 + randombytes_uniform(ms / 2 + 1);
-}
-
-
-static void
-ngx_http_otpreg_deliver_count(ngx_http_otpreg_dispatch_t *d)
-{
-    ngx_uint_t  metric;
-
-    switch (d->fate) {
-
-    case OTPREG_STORE_SENT:
-        metric = NGX_HTTP_OTPREG_METRIC_MAIL_SENT;
-        break;
-
-    case OTPREG_STORE_UNSENT:
-        return;
-
-    case OTPREG_STORE_LATER:
-        metric = NGX_HTTP_OTPREG_METRIC_MAIL_LATER;
-        break;
-
-    default:                            /* OTPREG_STORE_GIVEN_UP */
-
-        if (d->message.obsolete) {
-            return;
-        }
-
-        metric = NGX_HTTP_OTPREG_METRIC_MAIL_GIVEN_UP;
-    }
-
-    /* those of SMS come next to those of mail */
-
-    ngx_http_otpreg_metric_add(metric + d->message.otp.channel
-                               - OTPREG_CHANNEL_EMAIL, 1);
-}
-
-
-static void
-ngx_http_otpreg_deliver_log(ngx_http_otpreg_dispatch_t *d)
-{
-    u_char      hex[OTPREG_ID_LEN * 2];
-    ngx_str_t   id;
-    ngx_uint_t  level;
-
-    id.data = hex;
-    id.len = sizeof(hex);
-    ngx_hex_dump(hex, d->message.id, OTPREG_ID_LEN);
-
-    switch (d->fate) {
-
-    case OTPREG_STORE_SENT:
-        ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,
-                      "otpreg: message %V sent, attempt %ui",
-                      &id, (ngx_uint_t) d->message.attempts);
-        break;
-
-    case OTPREG_STORE_UNSENT:
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "otpreg: message %V waited for too long: %s; "
-                      "next in %ui ms",
-                      &id, d->reason, (ngx_uint_t) d->delay_ms);
-        break;
-
-    case OTPREG_STORE_LATER:
-        level = d->fault ? NGX_LOG_ERR : NGX_LOG_WARN;
-        ngx_log_error(level, ngx_cycle->log, 0,
-                      "otpreg: message %V not sent, attempt %ui: %s; "
-                      "next in %ui ms",
-                      &id, (ngx_uint_t) d->message.attempts, d->reason,
-                      (ngx_uint_t) d->delay_ms);
-        break;
-
-    case OTPREG_STORE_GIVEN_UP:
-        level = d->message.obsolete ? NGX_LOG_INFO : NGX_LOG_ERR;
-        ngx_log_error(level, ngx_cycle->log, 0,
-                      "otpreg: message %V given up, attempt %ui: %s",
-                      &id, (ngx_uint_t) d->message.attempts, d->reason);
-        break;
-    }
 }

@@ -28,6 +28,16 @@
 #define NGX_HTTP_OTPREG_SEND_TIME   100000      /* ms */
 
 
+/* what a delivery has come to */
+
+enum {
+    NGX_HTTP_OTPREG_STEP_TEXT = 0,
+    NGX_HTTP_OTPREG_STEP_HTML,
+    NGX_HTTP_OTPREG_STEP_COURIER,
+    NGX_HTTP_OTPREG_STEP_END
+};
+
+
 /* a message on its way, in a pool of its own */
 
 struct ngx_http_otpreg_dispatch_s {
@@ -121,6 +131,19 @@ ngx_uint_t ngx_http_otpreg_deliver_is_bound(const otpreg_binding_t *parts,
 
 /* The parts of d->message; they point into d.  Thread: event loop. */
 otpreg_binding_t ngx_http_otpreg_deliver_parts(ngx_http_otpreg_dispatch_t *d);
+
+
+/*
+ * Derive the code, and bind it to message and recipient.  NGX_OK when there is
+ * something to send, else fate and reason are set and the step is the end.
+ */
+ngx_int_t ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d);
+
+/* The end of every delivery: decide its fate, count it, say it in the log. */
+void ngx_http_otpreg_deliver_result(ngx_http_otpreg_dispatch_t *d);
+
+/* Why the newest step failed, unless a courier of ours has said it. */
+void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
 
 
 /*

@@ -1,0 +1,48 @@
+
+/*
+ * Copyright (C) The ngx_http_otpreg_module authors
+ * SPDX-License-Identifier: BSD-2-Clause
+ */
+
+
+#ifndef _NGX_HTTP_OTPREG_REGISTER_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_REGISTER_H_INCLUDED_
+
+
+#include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_once.h"
+
+
+/*
+ * A sign-up from the form to the commit, in the pool of its request, wiped at
+ * its end; shared with pool threads in turn.
+ */
+
+typedef struct {
+    ngx_http_otpreg_service_t  *service;
+    otpreg_db_conf_t           *database;
+    size_t                      memory;
+    unsigned                    operations;
+    otpreg_password_t           password;
+    otpreg_store_signup_t       in;
+    char                        lease[OTPREG_LEASE_MAX + 1];
+    otpreg_store_queued_t       out;
+    otpreg_outcome_t            outcome;
+    char                        error[OTPREG_DB_ERROR_SIZE];
+    ngx_http_otpreg_once_hold_t form;
+    ngx_http_otpreg_limit_hold_t hold;
+    unsigned                    challenged:1;
+    unsigned                    looked_up:1;
+} ngx_http_otpreg_signup_t;
+
+
+/*
+ * Fill it from the form, which may be wiped then: ctx->fields and ctx->outcome
+ * say what is wrong with that.  NGX_OK, or NGX_ERROR: no memory.  Thread: event
+ * loop.
+ */
+ngx_int_t ngx_http_otpreg_register_parse(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s);
+
+
+#endif /* _NGX_HTTP_OTPREG_REGISTER_H_INCLUDED_ */
