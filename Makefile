@@ -25,7 +25,7 @@ ADD = dynamic-module
 LOCKED = mkdir -p build/nginx && flock $(1).lock \
 	$(MAKE) --no-print-directory TREE=$(1)
 
-.PHONY: all build nginx check test flows asan tsan valgrind faults faults-asan \
+.PHONY: all build nginx check quick test flows asan tsan valgrind faults faults-asan \
 	mysql mysql-inside galera big demo clean help
 
 all: build
@@ -36,6 +36,7 @@ help:
 	@echo 'make nginx NGX_SRC=dir build/nginx-static, with the module in it'
 	@echo 'make CC=clang          with another compiler'
 	@echo 'make demo              a sign-up to try, on 127.0.0.1'
+	@echo 'make quick             the tests of a minute'
 	@echo 'make test              all tests; their parts are'
 	@echo '     check unit unit-asan fuzz-replay unit-smtp unit-store'
 	@echo '     flows asan valgrind'
@@ -211,6 +212,14 @@ test: packages-test
 	@$(MAKE) --no-print-directory -j2 unit-store
 	@$(MAKE) --no-print-directory flows
 	@$(MAKE) --no-print-directory asan valgrind
+
+# in under a minute: what somebody who has changed one file wants to know
+
+FLOWS_QUICK = t/conf.t t/flow.t t/register.t t/verify.t t/resend.t t/sms.t
+
+quick: packages-test build
+	@$(MAKE) --no-print-directory check unit
+	$(PROVE) -j2 $(FLOWS_QUICK)
 
 check:
 	t/check.sh

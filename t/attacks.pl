@@ -157,7 +157,7 @@ my %Attack = (
             'otpreg_blocklist_has(policy->blocklist, folded.str)', 'false']],
     30 => ['secrets', 'the wiping of the form',
            ['src/flow/ngx_http_otpreg_request.c',
-            'sodium_memzero(ctx->form.data, ctx->form.len);', '']],
+            'sodium_memzero(ctx->body.form.data, ctx->body.form.len);', '']],
     31 => ['reload', 'older keys open',
            ['src/core/otpreg_keys.c',
             'return &keys->key[i];',

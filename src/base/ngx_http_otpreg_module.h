@@ -227,50 +227,82 @@ typedef struct {
 } ngx_http_otpreg_hold_t;
 
 
+/* the body of a form: touched by its reader */
+
+typedef struct {
+    ngx_str_t                   form;           /* to be wiped */
+    ngx_http_request_t         *reading;        /* its body is in buffers */
+    u_char                     *preread;        /* where it was in header_in */
+    void                      (*handler)(ngx_http_request_t *r);
+    unsigned                    json:1;
+} ngx_http_otpreg_ctx_body_t;
+
+
+/* what was typed, for the page */
+
+typedef struct {
+    ngx_str_t                   username;
+    ngx_str_t                   email;
+    ngx_str_t                   phone;
+    ngx_uint_t                  channel;        /* as chosen, or 0 */
+} ngx_http_otpreg_ctx_typed_t;
+
+
+/* what is known of the form itself, and of a robot */
+
+typedef struct {
+    int64_t                     shown_at;       /* Unix ms, or 0 */
+    uint8_t                     first_id[OTPREG_ID_LEN];    /* resubmitted */
+    ngx_str_t                   solution;       /* of a challenge */
+    unsigned                    robot:1;
+    unsigned                    resubmitted:1;
+} ngx_http_otpreg_ctx_bot_t;
+
+
+/* what the answer says beside its outcome */
+
+typedef struct {
+    ngx_uint_t                  attempts_left;
+    time_t                      retry_after;    /* seconds */
+    time_t                      lifetime;       /* of a new code, or 0 */
+    unsigned                    json:1;
+    unsigned                    has_attempts:1;
+    unsigned                    next:1;         /* another code is to come */
+    unsigned                    changed:1;      /* the code went elsewhere */
+} ngx_http_otpreg_ctx_answer_t;
+
+
+/* of a background request, which has nobody to answer */
+
+typedef struct {
+    ngx_http_otpreg_dispatch_t *dispatch;       /* a message on its way */
+    ngx_http_otpreg_ask_t      *ask;            /* or a callout */
+    ngx_http_otpreg_sink_pt     sink;
+    void                       *sink_data;
+} ngx_http_otpreg_ctx_background_t;
+
+
 /* the state of a request: made by the handler, found again on its page */
 
 typedef struct {
     ngx_http_otpreg_loc_conf_t *conf;           /* of the handler's location */
     ngx_uint_t                  role;
-
     otpreg_outcome_t            outcome;
     otpreg_outcome_t            fields[NGX_HTTP_OTPREG_FIELDS];
-    ngx_str_t                   username;       /* as typed */
-    ngx_str_t                   email;          /* as typed */
-    ngx_str_t                   phone;          /* as typed */
-    ngx_uint_t                  channel;        /* as chosen, or 0 */
-
     otpreg_ticket_t             ticket;
-    ngx_uint_t                  attempts_left;
-    time_t                      retry_after;    /* seconds */
-    time_t                      lifetime;       /* of a new code, or 0 */
+
+    ngx_http_otpreg_ctx_typed_t typed;
+    ngx_http_otpreg_ctx_body_t  body;
+    ngx_http_otpreg_ctx_bot_t   bot;
+    ngx_http_otpreg_ctx_answer_t answer;
+    ngx_http_otpreg_ctx_background_t background;
+
     ngx_http_otpreg_hold_t      hold;
-
-    int64_t                     shown_at;       /* the form: Unix ms, or 0 */
-    uint8_t                     first_id[OTPREG_ID_LEN];    /* _resubmitted */
-    ngx_str_t                   solution;       /* of a challenge */
-
     ngx_http_otpreg_task_t     *task;           /* the one in flight */
-    ngx_http_otpreg_dispatch_t *dispatch;       /* of a detached request */
-    ngx_http_otpreg_ask_t      *ask;            /* or this one */
-    ngx_http_otpreg_sink_pt     sink;
-    void                       *sink_data;
 
-    ngx_str_t                   form;           /* the body, to be wiped */
-    ngx_http_request_t         *reading;        /* its body is in buffers */
-    u_char                     *preread;        /* where it was in header_in */
-    void                      (*form_handler)(ngx_http_request_t *r);
-
-    unsigned                    json:1;         /* is the answer */
-    unsigned                    json_body:1;
     unsigned                    posted:1;
     unsigned                    has_ticket:1;
-    unsigned                    has_attempts:1;
-    unsigned                    robot:1;
-    unsigned                    resubmitted:1;
     unsigned                    done:1;         /* the outcome is known */
-    unsigned                    next:1;         /* another code is to come */
-    unsigned                    changed:1;      /* the code went elsewhere */
 } ngx_http_otpreg_ctx_t;
 
 

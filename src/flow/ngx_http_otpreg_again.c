@@ -113,7 +113,7 @@ ngx_http_otpreg_again_ticket(ngx_http_otpreg_ctx_t *ctx,
      */
 
     if (ngx_memcmp(again->out.otp.id, again->in.new_id, OTPREG_ID_LEN) == 0) {
-        ctx->lifetime = again->in.lifetime;
+        ctx->answer.lifetime = again->in.lifetime;
 
     } else if (ngx_memcmp(again->out.otp.id, ticket->otp.id, OTPREG_ID_LEN)
                != 0

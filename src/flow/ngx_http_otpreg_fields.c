@@ -254,7 +254,7 @@ ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
     }
 
     if (chosen) {
-        ctx->channel = channel;
+        ctx->typed.channel = channel;
 
     } else if (channel == OTPREG_CHANNEL_EMAIL
                ? in->email.address[0] == '\0' && in->phone.number[0] != '\0'
@@ -311,9 +311,9 @@ ngx_http_otpreg_keep_typed(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     ngx_uint_t  i;
     ngx_str_t  *to[NGX_HTTP_OTPREG_IDENTIFIERS];
 
-    to[NGX_HTTP_OTPREG_USERNAME] = &ctx->username;
-    to[NGX_HTTP_OTPREG_EMAIL] = &ctx->email;
-    to[NGX_HTTP_OTPREG_PHONE] = &ctx->phone;
+    to[NGX_HTTP_OTPREG_USERNAME] = &ctx->typed.username;
+    to[NGX_HTTP_OTPREG_EMAIL] = &ctx->typed.email;
+    to[NGX_HTTP_OTPREG_PHONE] = &ctx->typed.phone;
 
     for (i = 0; i < NGX_HTTP_OTPREG_IDENTIFIERS; i++) {
         if (ngx_http_otpreg_keep_value(r, to[i], &fields[i].value) != NGX_OK) {

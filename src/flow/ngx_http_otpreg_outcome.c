@@ -328,9 +328,9 @@ ngx_http_otpreg_outcome_number(ngx_http_otpreg_ctx_t *ctx,
 
         /* minutes, and never one, so that a sentence needs no singular */
 
-        return ngx_max((ctx->retry_after + 59) / 60, 2);
+        return ngx_max((ctx->answer.retry_after + 59) / 60, 2);
 
     default:                            /* OTPREG_RESEND_TOO_SOON */
-        return ctx->retry_after;
+        return ctx->answer.retry_after;
     }
 }

@@ -94,15 +94,15 @@ ngx_http_otpreg_register_again(ngx_http_request_t *r,
 
     ctx->has_ticket = 0;                        /* there is no code here */
 
-    ctx->username.data = (u_char *) ctx->ticket.username;
-    ctx->username.len = ngx_strlen(ctx->username.data);
+    ctx->typed.username.data = (u_char *) ctx->ticket.username;
+    ctx->typed.username.len = ngx_strlen(ctx->typed.username.data);
 
-    address = (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS) ? &ctx->phone
-                                                              : &ctx->email;
+    address = (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS)
+              ? &ctx->typed.phone : &ctx->typed.email;
     address->data = (u_char *) ctx->ticket.otp.address;
     address->len = ngx_strlen(address->data);
 
-    ctx->channel = ctx->ticket.otp.channel;
+    ctx->typed.channel = ctx->ticket.otp.channel;
 }
 
 
@@ -394,8 +394,8 @@ ngx_http_otpreg_register_stored(ngx_http_request_t *r, void *data)
     }
 
     ctx->outcome = s->outcome;
-    ctx->retry_after = s->out.retry_after;
-    ctx->lifetime = s->in.lifetime;
+    ctx->answer.retry_after = s->out.retry_after;
+    ctx->answer.lifetime = s->in.lifetime;
 
     ngx_http_otpreg_release(r);
 }

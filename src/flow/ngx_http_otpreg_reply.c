@@ -69,7 +69,7 @@ ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     ctx->done = 1;
 
     if (ctx->outcome == OTPREG_OK
-        || (ctx->json && ngx_http_otpreg_reply_news(ctx)))
+        || (ctx->answer.json && ngx_http_otpreg_reply_news(ctx)))
     {
         return ngx_http_otpreg_reply_ok(r, ctx);
     }
@@ -78,7 +78,7 @@ ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
                   "otpreg: refused: %V",
                   ngx_http_otpreg_outcome_code(ctx->outcome));
 
-    if (ctx->json) {
+    if (ctx->answer.json) {
         return ngx_http_otpreg_reply_problem(r, ctx);
     }
 
@@ -104,12 +104,14 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     ngx_str_t                  uri;
     ngx_uint_t                 verified;
 
-    if (!ctx->posted && !(ctx->json && ctx->role == NGX_HTTP_OTPREG_VERIFY)) {
+    if (!ctx->posted
+        && !(ctx->answer.json && ctx->role == NGX_HTTP_OTPREG_VERIFY))
+    {
         return ngx_http_otpreg_reply_page(r, ctx);
     }
 
     verified = (ctx->role == NGX_HTTP_OTPREG_VERIFY && ctx->posted
-                && !ctx->next);
+                && !ctx->answer.next);
 
     if (ngx_http_complex_value(r, verified ? ctx->conf->login_uri
                                            : ctx->conf->verify_uri,
@@ -127,8 +129,8 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 
     ctx->ticket.sent_at = ngx_time();
 
-    if (ctx->lifetime != 0) {
-        ctx->ticket.expires_at = ngx_time() + ctx->lifetime;
+    if (ctx->answer.lifetime != 0) {
+        ctx->ticket.expires_at = ngx_time() + ctx->answer.lifetime;
     }
 
     rc = verified ? ngx_http_otpreg_clear_cookie(r, ctx)
@@ -138,15 +140,16 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->json) {
+    if (ctx->answer.json) {
         return ngx_http_otpreg_reply_json_ok(r, ctx, &uri, verified);
     }
 
     if ((ctx->role == NGX_HTTP_OTPREG_RESEND
-         && ngx_http_otpreg_add_argument(r, &uri, ctx->changed ? "changed=1"
-                                                               : "resent=1")
+         && ngx_http_otpreg_add_argument(r, &uri,
+                                         ctx->answer.changed ? "changed=1"
+                                                             : "resent=1")
             != NGX_OK)
-        || (ctx->next
+        || (ctx->answer.next
             && ngx_http_otpreg_add_argument(r, &uri, "next=1") != NGX_OK))
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -250,9 +253,9 @@ ngx_http_otpreg_reply_problem(ngx_http_request_t *r,
                                 ngx_http_otpreg_outcome_code(ctx->outcome));
     ngx_http_otpreg_json_string(&json, "detail", &detail);
 
-    if (ctx->has_attempts) {
+    if (ctx->answer.has_attempts) {
         ngx_http_otpreg_json_number(&json, "attempts_left",
-                                    ctx->attempts_left);
+                                    ctx->answer.attempts_left);
     }
 
     if (ctx->outcome == OTPREG_INVALID_FIELDS
@@ -460,7 +463,7 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
     case OTPREG_CLIENT_LIMIT:
     case OTPREG_SMS_LIMIT:
     case OTPREG_MAIL_LIMIT:
-        seconds = ctx->retry_after;
+        seconds = ctx->answer.retry_after;
         break;
 
     default:

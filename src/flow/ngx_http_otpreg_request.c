@@ -86,13 +86,13 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
 
     accept = ngx_http_otpreg_find_header(r, "accept");
 
-    (*ctx)->json_body = (ngx_http_otpreg_form_type(r) == OTPREG_FORM_JSON);
+    (*ctx)->body.json = (ngx_http_otpreg_form_type(r) == OTPREG_FORM_JSON);
 
     /* no form of a page is sent as JSON: that is a program, whatever it asks */
 
-    (*ctx)->json = (accept != NULL
+    (*ctx)->answer.json = (accept != NULL
                     && otpreg_accept_json(ngx_http_otpreg_str(&accept->value)))
-                   || (*ctx)->json_body;
+                   || (*ctx)->body.json;
 
     if (refused) {
         (*ctx)->posted = 1;                     /* it is a GET now */
@@ -148,9 +148,9 @@ ngx_http_otpreg_request_cleanup(void *data)
 static void
 ngx_http_otpreg_zero_form(ngx_http_otpreg_ctx_t *ctx)
 {
-    if (ctx->form.data != NULL) {
-        sodium_memzero(ctx->form.data, ctx->form.len);
-        ngx_str_null(&ctx->form);
+    if (ctx->body.form.data != NULL) {
+        sodium_memzero(ctx->body.form.data, ctx->body.form.len);
+        ngx_str_null(&ctx->body.form);
     }
 }
 
@@ -190,9 +190,9 @@ ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return ngx_http_otpreg_reply(r, ctx);
     }
 
-    ctx->form_handler = handler;
-    ctx->reading = r;
-    ctx->preread = r->header_in->pos;
+    ctx->body.handler = handler;
+    ctx->body.reading = r;
+    ctx->body.preread = r->header_in->pos;
 
     r->request_body_in_single_buf = 1;
 
@@ -256,7 +256,7 @@ ngx_http_otpreg_form_read(ngx_http_request_t *r)
     switch (ngx_http_otpreg_collect_form(r, ctx)) {
 
     case NGX_OK:
-        ctx->form_handler(r);
+        ctx->body.handler(r);
         return;
 
     case NGX_DECLINED:
@@ -313,8 +313,8 @@ ngx_http_otpreg_collect_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         }
     }
 
-    ctx->form.data = p;
-    ctx->form.len = p ? len : 0;
+    ctx->body.form.data = p;
+    ctx->body.form.len = p ? len : 0;
 
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
         b = cl->buf;
@@ -347,13 +347,13 @@ ngx_http_otpreg_wipe_body(ngx_http_otpreg_ctx_t *ctx)
     ngx_chain_t         *cl;
     ngx_http_request_t  *r;
 
-    r = ctx->reading;
+    r = ctx->body.reading;
 
     if (r == NULL) {
         return;
     }
 
-    ctx->reading = NULL;
+    ctx->body.reading = NULL;
 
     if (r->request_body != NULL) {
 
@@ -372,10 +372,11 @@ ngx_http_otpreg_wipe_body(ngx_http_otpreg_ctx_t *ctx)
         }
     }
 
-    if (r->header_in->pos > ctx->preread
-        && ctx->preread >= r->header_in->start)
+    if (r->header_in->pos > ctx->body.preread
+        && ctx->body.preread >= r->header_in->start)
     {
-        sodium_memzero(ctx->preread, r->header_in->pos - ctx->preread);
+        sodium_memzero(ctx->body.preread,
+                       r->header_in->pos - ctx->body.preread);
     }
 }
 
@@ -388,8 +389,8 @@ ngx_http_otpreg_parse_form(ngx_http_request_t *r, otpreg_form_field_t *fields,
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    return otpreg_form_parse(ngx_http_otpreg_form_type(r), ctx->form.data,
-                             ctx->form.len, fields, n);
+    return otpreg_form_parse(ngx_http_otpreg_form_type(r), ctx->body.form.data,
+                             ctx->body.form.len, fields, n);
 }
 
 

@@ -109,7 +109,7 @@ ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
         [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" }
     };
 
-    if (ctx->form.len == 0) {
+    if (ctx->body.form.len == 0) {
         return NGX_OK;
     }
 
@@ -219,11 +219,11 @@ ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
     again->outcome = ngx_http_otpreg_bot_resent(ctx, again->outcome,
                                                 &again->in.to, &again->out);
 
-    ctx->retry_after = again->out.retry_after;
+    ctx->answer.retry_after = again->out.retry_after;
 
     if (again->outcome == OTPREG_OK) {
         ngx_http_otpreg_again_ticket(ctx, again);
-        ctx->changed = (again->in.to.address[0] != '\0');
+        ctx->answer.changed = (again->in.to.address[0] != '\0');
     }
 
     ctx->outcome = again->outcome;

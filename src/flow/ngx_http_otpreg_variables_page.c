@@ -55,10 +55,10 @@ ngx_http_otpreg_variable_page(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_OTPREG_VAR_USERNAME:
-        value = ctx->username;
+        value = ctx->typed.username;
 
-        if (ctx->dispatch != NULL) {
-            value.data = (u_char *) ctx->dispatch->message.username;
+        if (ctx->background.dispatch != NULL) {
+            value.data = (u_char *) ctx->background.dispatch->message.username;
             value.len = ngx_strlen(value.data);
 
         } else if (ctx->has_ticket) {
@@ -69,11 +69,11 @@ ngx_http_otpreg_variable_page(ngx_http_request_t *r,
         break;
 
     case NGX_HTTP_OTPREG_VAR_EMAIL:
-        value = ctx->email;
+        value = ctx->typed.email;
         break;
 
     case NGX_HTTP_OTPREG_VAR_PHONE:
-        value = ctx->phone;
+        value = ctx->typed.phone;
         break;
 
     case NGX_HTTP_OTPREG_VAR_CHANNEL:
@@ -106,14 +106,14 @@ ngx_http_otpreg_variable_channel(ngx_http_otpreg_ctx_t *ctx, ngx_str_t *value)
 {
     otpreg_channel_t  channel;
 
-    if (ctx->dispatch != NULL) {
-        channel = ctx->dispatch->message.otp.channel;
+    if (ctx->background.dispatch != NULL) {
+        channel = ctx->background.dispatch->message.otp.channel;
 
     } else if (ctx->has_ticket) {
         channel = ctx->ticket.otp.channel;
 
     } else {
-        channel = ctx->channel ? ctx->channel : ctx->conf->channel;
+        channel = ctx->typed.channel ? ctx->typed.channel : ctx->conf->channel;
     }
 
     value->data = (u_char *) ngx_http_otpreg_channel_name(channel);
@@ -143,8 +143,9 @@ ngx_http_otpreg_variable_ticket(ngx_http_request_t *r,
                                                ctx->ticket.otp.digits);
 
     case NGX_HTTP_OTPREG_VAR_ATTEMPTS:
-        return ctx->has_attempts
-               ? ngx_http_otpreg_variable_number(r, value, ctx->attempts_left)
+        return ctx->answer.has_attempts
+               ? ngx_http_otpreg_variable_number(r, value,
+                                                 ctx->answer.attempts_left)
                : NGX_OK;
 
     case NGX_HTTP_OTPREG_VAR_EXPIRES_IN:
@@ -170,13 +171,14 @@ ngx_http_otpreg_variable_minutes(ngx_http_request_t *r,
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx == NULL || (ctx->dispatch == NULL && !ctx->has_ticket)) {
+    if (ctx == NULL || (ctx->background.dispatch == NULL && !ctx->has_ticket)) {
         v->not_found = 1;
         return NGX_OK;
     }
 
-    seconds = ctx->dispatch ? ctx->dispatch->message.expires_in
-                            : ngx_http_otpreg_expires_in(ctx);
+    seconds = ctx->background.dispatch
+              ? ctx->background.dispatch->message.expires_in
+              : ngx_http_otpreg_expires_in(ctx);
 
     if (ngx_http_otpreg_variable_number(r, &value, (seconds + 59) / 60)
         != NGX_OK)

@@ -372,8 +372,8 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
                                               &a->out.left);
 
     if (a->outcome == OTPREG_CODE_WRONG || a->outcome == OTPREG_CODE_SPENT) {
-        ctx->attempts_left = a->out.left;
-        ctx->has_attempts = 1;
+        ctx->answer.attempts_left = a->out.left;
+        ctx->answer.has_attempts = 1;
     }
 
     ctx->outcome = a->out.next ? ngx_http_otpreg_verify_next(ctx, a->next)
@@ -389,7 +389,7 @@ static otpreg_outcome_t
 ngx_http_otpreg_verify_next(ngx_http_otpreg_ctx_t *ctx,
     const ngx_http_otpreg_again_t *next)
 {
-    ctx->retry_after = next->out.retry_after;
+    ctx->answer.retry_after = next->out.retry_after;
 
     if (next->outcome != OTPREG_OK
         && next->outcome != OTPREG_RESEND_TOO_SOON)
@@ -398,7 +398,7 @@ ngx_http_otpreg_verify_next(ngx_http_otpreg_ctx_t *ctx,
     }
 
     ngx_http_otpreg_again_ticket(ctx, next);
-    ctx->next = 1;
+    ctx->answer.next = 1;
 
     return OTPREG_OK;
 }

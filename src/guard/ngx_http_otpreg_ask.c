@@ -197,7 +197,7 @@ ngx_http_otpreg_ask_start(ngx_http_otpreg_ask_t *ask,
     ctx = ngx_http_otpreg_make_ctx(r);
 
     if (ctx != NULL) {
-        ctx->ask = ask;
+        ctx->background.ask = ask;
         ctx->conf = olcf;
 
         ask->subrequest = ngx_http_otpreg_detached_stream(r, &ask->uri,
@@ -295,7 +295,7 @@ ngx_http_otpreg_ask_wake(ngx_http_request_t *r)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (!ctx->ask->subrequest->done) {
+    if (!ctx->background.ask->subrequest->done) {
         return;
     }
 
@@ -353,9 +353,11 @@ ngx_http_otpreg_ask_variable(ngx_http_request_t *r,
     v->data = (u_char *) "";
     v->len = 0;
 
-    if (ctx != NULL && ctx->ask != NULL && ctx->ask->kind == data) {
-        v->data = ctx->ask->variable.data;
-        v->len = ctx->ask->variable.len;
+    if (ctx != NULL && ctx->background.ask != NULL
+        && ctx->background.ask->kind == data)
+    {
+        v->data = ctx->background.ask->variable.data;
+        v->len = ctx->background.ask->variable.len;
     }
 
     return NGX_OK;

@@ -168,7 +168,7 @@ ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
                                   password, in, hold);
     }
 
-    if (ctx->outcome == OTPREG_OK && !ctx->robot
+    if (ctx->outcome == OTPREG_OK && !ctx->bot.robot
         && fields[NGX_HTTP_OTPREG_BOT_HONEYPOT].value.len != 0)
     {
         ngx_http_otpreg_bot_found(r, ctx, in,
@@ -192,7 +192,7 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
     if (field->value.len == 0) {
 
-        if (ctx->outcome == OTPREG_OK && !ctx->json_body) {
+        if (ctx->outcome == OTPREG_OK && !ctx->body.json) {
             ctx->outcome = OTPREG_FORM_EXPIRED;
         }
 
@@ -220,7 +220,7 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return;
     }
 
-    ctx->shown_at = form.shown_at;
+    ctx->bot.shown_at = form.shown_at;
 
     if (ctx->outcome != OTPREG_OK) {
         return;
@@ -264,8 +264,8 @@ ngx_http_otpreg_bot_use(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
         /* sent twice by one click too many: the first code is good for both */
 
-        ngx_memcpy(ctx->first_id, use.otp_id, OTPREG_ID_LEN);
-        ctx->resubmitted = 1;
+        ngx_memcpy(ctx->bot.first_id, use.otp_id, OTPREG_ID_LEN);
+        ctx->bot.resubmitted = 1;
         in->dry = true;
         return;
 
@@ -332,7 +332,7 @@ ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
     if (ngx_http_otpreg_once_use(ctx->conf->once, form, &nobody, NULL)
         == NGX_OK)
     {
-        ctx->shown_at = now - (int64_t) ctx->conf->form_min;
+        ctx->bot.shown_at = now - (int64_t) ctx->conf->form_min;
     }
 
     return 1;
@@ -356,7 +356,7 @@ ngx_http_otpreg_bot_found(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
     ngx_http_otpreg_metric_add(reason, 1);
 
-    ctx->robot = 1;
+    ctx->bot.robot = 1;
     in->dry = true;
 }
 
@@ -364,11 +364,11 @@ ngx_http_otpreg_bot_found(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 void
 ngx_http_otpreg_bot_ticket(ngx_http_otpreg_ctx_t *ctx)
 {
-    if (ctx->robot) {
+    if (ctx->bot.robot) {
         ctx->ticket.otp.purpose = OTPREG_PURPOSE_NONE;
 
-    } else if (ctx->resubmitted) {
-        ngx_memcpy(ctx->ticket.otp.id, ctx->first_id, OTPREG_ID_LEN);
+    } else if (ctx->bot.resubmitted) {
+        ngx_memcpy(ctx->ticket.otp.id, ctx->bot.first_id, OTPREG_ID_LEN);
     }
 }
 
@@ -426,7 +426,7 @@ ngx_http_otpreg_bot_resent(ngx_http_otpreg_ctx_t *ctx,
 
     if (changed || out->expires_in == 0) {
         out->expires_in = ctx->conf->code_lifetime;
-        ctx->lifetime = ctx->conf->code_lifetime;
+        ctx->answer.lifetime = ctx->conf->code_lifetime;
     }
 
     return OTPREG_OK;
@@ -465,8 +465,8 @@ ngx_http_otpreg_bot_variable(ngx_http_request_t *r,
     }
 
     v->len = otpreg_form_token_seal(olcf->keys,
-                                    (ctx != NULL && ctx->shown_at != 0)
-                                    ? ctx->shown_at
+                                    (ctx != NULL && ctx->bot.shown_at != 0)
+                                    ? ctx->bot.shown_at
                                     : (int64_t) ngx_http_otpreg_now_ms(),
                                     (char *) v->data);
 

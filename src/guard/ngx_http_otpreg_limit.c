@@ -84,7 +84,8 @@ ngx_http_otpreg_limit(ngx_http_request_t *r, ngx_http_otpreg_limit_e kind,
     ngx_http_otpreg_limit_tell(r, &try);
 
     if (outcome == OTPREG_CLIENT_LIMIT) {
-        ngx_http_otpreg_get_ctx(r)->retry_after = (try.wait + 999) / 1000;
+        ngx_http_otpreg_get_ctx(r)->answer.retry_after = (try.wait + 999)
+                                                         / 1000;
     }
 
     return outcome;
@@ -416,7 +417,7 @@ ngx_http_otpreg_limit_is_hot(ngx_http_request_t *r)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx == NULL || ctx->dispatch != NULL) {
+    if (ctx == NULL || ctx->background.dispatch != NULL) {
         return 0;                               /* no client is there */
     }
 

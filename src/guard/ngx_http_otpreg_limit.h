@@ -76,9 +76,9 @@ typedef struct {
  *
  * hold  [out]  may be NULL
  *
- * OTPREG_OK; OTPREG_CLIENT_LIMIT, with ctx->retry_after; OTPREG_BUSY: the zone
- * is too small for the global counters alone.  Logs and counts what it
- * refuses.  Thread: event loop.
+ * OTPREG_OK; OTPREG_CLIENT_LIMIT, with ctx->answer.retry_after; OTPREG_BUSY:
+ * the zone is too small for the global counters alone.  Logs and counts what
+ * it refuses.  Thread: event loop.
  */
 otpreg_outcome_t ngx_http_otpreg_limit(ngx_http_request_t *r,
     ngx_http_otpreg_limit_e kind, ngx_http_otpreg_limit_hold_t *hold);

@@ -30,11 +30,11 @@ ngx_http_otpreg_console_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx == NULL || ctx->dispatch == NULL) {
+    if (ctx == NULL || ctx->background.dispatch == NULL) {
         return NGX_HTTP_NOT_FOUND;              /* not by the dispatcher */
     }
 
-    d = ctx->dispatch;
+    d = ctx->background.dispatch;
     log = r->connection->log;
 
     ngx_log_error(NGX_LOG_WARN, log, 0, "otpreg console: To: %s",

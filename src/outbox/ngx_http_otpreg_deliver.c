@@ -73,7 +73,7 @@ ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
     ctx = ngx_http_otpreg_make_ctx(r);
 
     if (ctx != NULL) {
-        ctx->dispatch = d;
+        ctx->background.dispatch = d;
         ctx->conf = service->conf;
         r->write_event_handler(r);
 
@@ -124,7 +124,7 @@ ngx_http_otpreg_deliver_wake(ngx_http_request_t *r)
     ngx_http_otpreg_dispatch_t  *d;
 
     ctx = ngx_http_otpreg_get_ctx(r);
-    d = ctx->dispatch;
+    d = ctx->background.dispatch;
 
     if (d->waiting) {
 

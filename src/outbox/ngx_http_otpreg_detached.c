@@ -435,8 +435,11 @@ ngx_http_otpreg_detached_send_chain(ngx_connection_t *c, ngx_chain_t *in,
 
         c->sent += ngx_buf_size(b);
 
-        if (ctx != NULL && ctx->sink != NULL && ngx_buf_in_memory(b)) {
-            ctx->sink(ctx->sink_data, b->pos, b->last - b->pos);
+        if (ctx != NULL && ctx->background.sink != NULL
+            && ngx_buf_in_memory(b))
+        {
+            ctx->background.sink(ctx->background.sink_data, b->pos,
+                                 b->last - b->pos);
         }
 
         b->pos = b->last;

@@ -37,8 +37,8 @@ ngx_http_otpreg_detached_stream(ngx_http_request_t *r, ngx_str_t *uri,
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    ctx->sink = sink;
-    ctx->sink_data = data;
+    ctx->background.sink = sink;
+    ctx->background.sink_data = data;
 
     sr = ngx_http_otpreg_detached_start(r, uri, body, 0, handler, data);
 

@@ -70,11 +70,11 @@ ngx_http_otpreg_smtp_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx == NULL || ctx->dispatch == NULL) {
+    if (ctx == NULL || ctx->background.dispatch == NULL) {
         return NGX_HTTP_NOT_FOUND;              /* not by the dispatcher */
     }
 
-    delivery = ngx_http_otpreg_smtp_create(ctx->dispatch);
+    delivery = ngx_http_otpreg_smtp_create(ctx->background.dispatch);
     if (delivery == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

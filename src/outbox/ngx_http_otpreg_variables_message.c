@@ -43,12 +43,12 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
         return ngx_http_otpreg_variable_message_value(r, v, data, &value);
     }
 
-    if (ctx == NULL || ctx->dispatch == NULL) {
+    if (ctx == NULL || ctx->background.dispatch == NULL) {
         v->not_found = 1;
         return NGX_OK;
     }
 
-    d = ctx->dispatch;
+    d = ctx->background.dispatch;
 
     switch (field) {
 
