@@ -11,6 +11,8 @@ use warnings;
 use lib 't/lib';
 use OtpReg -plain;
 use OtpReg::Nginx;
+use IO::Select;
+use IO::Socket::INET;
 use Test::More;
 
 my $http = default_http_config()
@@ -136,6 +138,33 @@ $nginx->http('POST', '/register', json => { username => 'refused',
 wait_finished();
 
 is scalar(grep { /^\d{10}$/ } @codes), 3, 'three codes were sent';
+
+
+# while the answer waits for its time, the password is needed no longer
+
+{
+    (my $held = $http) =~ s/otpreg_response_time off;/otpreg_response_time 10s;/;
+    $nginx->reload(http_config => $held, wait => 30);
+    my $password = password();
+    my $body = OtpReg::HTTP::form_encode(username => 'held',
+        email => 'held@example.com', password => $password,
+        confirm_password => $password);
+    my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                     PeerPort => $nginx->port) or die $!;
+    print $sock "POST /register HTTP/1.1\r\nHost: localhost\r\n"
+        . "Content-Type: application/x-www-form-urlencoded\r\n"
+        . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+    $sock->flush;
+    ok wait_until(sub { sql('SELECT COUNT(*) FROM users
+                             WHERE username = "held"') }, 8), 'written';
+    my ($worker) = $nginx->workers;
+    is_deeply [in_memory($worker, $password)], [],
+              'attack 30: no password in memory while the answer is held';
+    ok !IO::Select->new($sock)->can_read(0), 'for it was held all the while';
+    push @codes, code_for('held@example.com');
+    close $sock;
+    $nginx->reload(http_config => $http, wait => 30);
+}
 
 my ($worker) = $nginx->workers;
 wait_until(sub { !in_memory($worker, @passwords, @codes) }, 10, 0.5);
