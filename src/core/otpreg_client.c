@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "otpreg_client.h"
+#include "otpreg_subkey.h"
 
 
 #define OTPREG_CLIENT_CONTEXT  "otpregN1"
@@ -26,8 +27,7 @@ otpreg_client_id(const uint8_t key[OTPREG_KEY_LEN], const void *network,
 {
     uint8_t  subkey[crypto_generichash_KEYBYTES];
 
-    (void) crypto_kdf_derive_from_key(subkey, sizeof(subkey), 1,
-                                      OTPREG_CLIENT_CONTEXT, key);
+    otpreg_subkey(key, OTPREG_CLIENT_CONTEXT, 1, subkey, sizeof(subkey));
 
     (void) crypto_generichash(id, OTPREG_CLIENT_LEN, network, len, subkey,
                               sizeof(subkey));

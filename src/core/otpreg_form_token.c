@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "otpreg_form_token.h"
+#include "otpreg_subkey.h"
 
 
 /*
@@ -51,8 +52,8 @@ static void
 otpreg_form_subkey(const otpreg_key_t *key, uint64_t number,
     uint8_t subkey[OTPREG_FORM_SUBKEY])
 {
-    (void) crypto_kdf_derive_from_key(subkey, OTPREG_FORM_SUBKEY, number,
-                                      OTPREG_FORM_CONTEXT, key->key);
+    otpreg_subkey(key->key, OTPREG_FORM_CONTEXT, number, subkey,
+                  OTPREG_FORM_SUBKEY);
 }
 
 

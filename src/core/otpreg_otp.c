@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "otpreg_otp.h"
+#include "otpreg_subkey.h"
 #include "otpreg_unicode.h"
 
 
@@ -69,8 +70,7 @@ otpreg_code_mac(const uint8_t key[OTPREG_KEY_LEN], const otpreg_otp_t *otp,
 
     otpreg_code_head(otp, len, head);
 
-    (void) crypto_kdf_derive_from_key(subkey, sizeof(subkey), 1,
-                                      OTPREG_CODE_CONTEXT, key);
+    otpreg_subkey(key, OTPREG_CODE_CONTEXT, 1, subkey, sizeof(subkey));
 
     /* not the one-call function: it leaves its state on the stack */
 

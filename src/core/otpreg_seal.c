@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "otpreg_seal.h"
+#include "otpreg_subkey.h"
 
 
 /*
@@ -85,9 +86,8 @@ static void
 otpreg_seal_subkey(const otpreg_key_t *key,
     uint8_t subkey[crypto_aead_xchacha20poly1305_ietf_KEYBYTES])
 {
-    (void) crypto_kdf_derive_from_key(subkey,
-                                   crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
-                                   1, OTPREG_SEAL_CONTEXT, key->key);
+    otpreg_subkey(key->key, OTPREG_SEAL_CONTEXT, 1, subkey,
+                  crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
 }
 
 

@@ -315,6 +315,69 @@ otp_test_id(void)
 }
 
 
+/* sanitizers have a stack of their own */
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__     1
+#endif
+#endif
+
+#if !defined(__SANITIZE_ADDRESS__)
+
+#define OTP_TEST_STACK           16384
+
+
+/* what is left below this frame by those that were called before */
+
+__attribute__((noinline))
+static void
+otp_test_stack(uint8_t copy[OTP_TEST_STACK])
+{
+    size_t                   i;
+    const volatile uint8_t  *p;
+
+    p = (const volatile uint8_t *) __builtin_frame_address(0);
+
+    for (i = 0; i < OTP_TEST_STACK; i++) {
+        copy[i] = p[(ptrdiff_t) i - OTP_TEST_STACK];
+    }
+}
+
+
+/* neither the key that a code is derived by nor the code is left behind */
+
+static void
+otp_test_wiped(void)
+{
+    char          code[OTPREG_CODE_DIGITS_MAX + 1];
+    uint8_t       key[OTPREG_KEY_LEN], subkey[crypto_auth_hmacsha256_KEYBYTES];
+    otpreg_otp_t  otp;
+
+    static uint8_t  copy[OTP_TEST_STACK];
+
+    otp_test_fill(&otp, 10);
+    randombytes_buf(key, sizeof(key));
+
+    otpreg_code_derive(key, &otp, code);
+    otp_test_stack(copy);
+
+    (void) crypto_kdf_derive_from_key(subkey, sizeof(subkey), 1, "otpregC1",
+                                      key);
+
+    tap_ok(memmem(copy, sizeof(copy), subkey, 16) == NULL,
+           "attack 30: the subkey is not left on the stack");
+    tap_ok(memmem(copy, sizeof(copy), code, 10) == NULL,
+           "attack 30: nor is the code");
+}
+
+#else
+
+#define otp_test_wiped()
+
+#endif
+
+
 int
 main(void)
 {
@@ -327,6 +390,7 @@ main(void)
     otp_test_distribution();
     otp_test_parse();
     otp_test_id();
+    otp_test_wiped();
 
     tap_ok(otpreg_code_equal("123456", "123456", 6), "equal codes");
     tap_ok(!otpreg_code_equal("123456", "123457", 6), "the last digit counts");

@@ -68,7 +68,8 @@ my %control = (
 
         certificates($name);
         db_stop();
-        db_start(map { "--ssl-$_->[0]=" . test_dir() . "/tls/$_->[1].pem" }
+        db_start(db_is_mysql() ? '--tls-version=TLSv1.2,TLSv1.3' : (),
+                 map { "--ssl-$_->[0]=" . test_dir() . "/tls/$_->[1].pem" }
                  ['ca', 'ca'], ['cert', "$name"], ['key', "$name-key"]);
     },
 
