@@ -90,6 +90,23 @@ ngx_http_otpreg_task_database(ngx_http_request_t *r,
 }
 
 
+otpreg_outcome_t
+ngx_http_otpreg_task_outcome(ngx_int_t rc)
+{
+    switch (rc) {
+
+    case NGX_OK:
+        return OTPREG_OK;
+
+    case NGX_BUSY:
+        return OTPREG_BUSY;
+
+    default:
+        return OTPREG_ERROR;
+    }
+}
+
+
 ngx_int_t
 ngx_http_otpreg_task_wait(ngx_http_request_t *r,
     ngx_http_otpreg_resume_pt resume, void *data)

@@ -86,6 +86,10 @@ ngx_int_t ngx_http_otpreg_task_database(ngx_http_request_t *r,
     const otpreg_db_conf_t *database, ngx_http_otpreg_job_t *job);
 
 
+/* Of what posting a job returned: OTPREG_OK, OTPREG_BUSY or OTPREG_ERROR. */
+otpreg_outcome_t ngx_http_otpreg_task_outcome(ngx_int_t rc);
+
+
 /*
  * Hold a request, which has a context, until something else than a job is
  * done; then wake it, from outside of its handlers: resume is called as above.

@@ -38,9 +38,7 @@ ngx_http_otpreg_again_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
     now_ms = ngx_http_otpreg_now_ms();
 
-    again->service = olcf->service;
-    again->database = olcf->database;
-    again->outcome = OTPREG_BUSY;
+    ngx_http_otpreg_query_init(&again->query, olcf);
     ngx_memcpy(again->in.id, ctx->ticket.otp.id, OTPREG_ID_LEN);
     otpreg_id_make(now_ms, again->in.new_id);
     otpreg_id_make(now_ms, again->in.message_id);
@@ -57,7 +55,7 @@ ngx_http_otpreg_again_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         again->in.to = *to;
     }
 
-    ngx_http_otpreg_dispatch_outbox(again->service, channel,
+    ngx_http_otpreg_dispatch_outbox(again->query.service, channel,
                                     &again->in.outbox, again->lease);
 
     return again;
@@ -67,22 +65,22 @@ ngx_http_otpreg_again_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 void
 ngx_http_otpreg_again_store(ngx_http_otpreg_again_t *again)
 {
-    again->outcome = otpreg_store_resend(again->database, &again->in,
-                                         &again->out, again->error);
+    again->query.outcome = otpreg_store_resend(again->query.database,
+                                               &again->in, &again->out,
+                                               again->query.error);
 }
 
 
 void
 ngx_http_otpreg_again_settle(ngx_http_otpreg_again_t *again)
 {
-    ngx_http_otpreg_dispatch_database(again->service, again->outcome,
-                                      again->error);
+    ngx_http_otpreg_query_settle(&again->query);
 
-    ngx_http_otpreg_refused(again->service->conf, again->out.queued.scope,
+    ngx_http_otpreg_refused(again->query.service->conf, again->out.queued.scope,
                             again->out.otp.address);
 
-    if (again->outcome == OTPREG_OK && again->out.queued.send) {
-        ngx_http_otpreg_dispatch_send(again->service,
+    if (again->query.outcome == OTPREG_OK && again->out.queued.send) {
+        ngx_http_otpreg_dispatch_send(again->query.service,
                                       &again->out.queued.message);
 
     } else {
@@ -94,7 +92,8 @@ ngx_http_otpreg_again_settle(ngx_http_otpreg_again_t *again)
 void
 ngx_http_otpreg_again_unused(ngx_http_otpreg_again_t *again)
 {
-    ngx_http_otpreg_dispatch_unused(again->service, again->in.outbox.channel,
+    ngx_http_otpreg_dispatch_unused(again->query.service,
+                                    again->in.outbox.channel,
                                     &again->in.outbox);
 }
 

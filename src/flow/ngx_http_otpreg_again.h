@@ -10,6 +10,7 @@
 
 
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_query.h"
 
 
 /*
@@ -19,14 +20,11 @@
 
 
 typedef struct {
-    ngx_http_otpreg_service_t  *service;
-    otpreg_db_conf_t           *database;
+    ngx_http_otpreg_query_t     query;
     otpreg_store_resend_t       in;
     char                        lease[OTPREG_LEASE_MAX + 1];
     otpreg_store_resent_t       out;
     ngx_http_otpreg_limit_hold_t hold;          /* of a form to resend */
-    otpreg_outcome_t            outcome;
-    char                        error[OTPREG_DB_ERROR_SIZE];
 } ngx_http_otpreg_again_t;
 
 

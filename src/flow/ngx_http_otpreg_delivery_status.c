@@ -10,23 +10,19 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_delivery_status.h"
-#include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_query.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
-#include "ngx_http_otpreg_task.h"
 
 
 /* a look at what became of the code */
 
 typedef struct {
-    ngx_http_otpreg_service_t  *service;
-    otpreg_db_conf_t           *database;
+    ngx_http_otpreg_query_t     query;
     uint8_t                     id[OTPREG_ID_LEN];
     unsigned                    attempts_max;
     otpreg_store_delivery_t     out;
-    otpreg_outcome_t            outcome;
-    char                        error[OTPREG_DB_ERROR_SIZE];
 } ngx_http_otpreg_delivery_look_t;
 
 
@@ -64,10 +60,8 @@ ngx_http_otpreg_delivery_status(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    look->service = ctx->conf->service;
-    look->database = ctx->conf->database;
+    ngx_http_otpreg_query_init(&look->query, ctx->conf);
     look->attempts_max = ctx->conf->code_attempts;
-    look->outcome = OTPREG_BUSY;
     ngx_memcpy(look->id, ctx->ticket.otp.id, OTPREG_ID_LEN);
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
@@ -78,7 +72,7 @@ ngx_http_otpreg_delivery_status(ngx_http_request_t *r,
     job.data = look;
     job.abandon = 1;
 
-    if (ngx_http_otpreg_task_database(r, look->database, &job) != NGX_OK) {
+    if (ngx_http_otpreg_query_post(r, &look->query, &job) != OTPREG_OK) {
         return ngx_http_otpreg_reply(r, ctx);
     }
 
@@ -93,9 +87,9 @@ ngx_http_otpreg_delivery_status_look(void *data)
 {
     ngx_http_otpreg_delivery_look_t *look = data;
 
-    look->outcome = otpreg_store_delivery(look->database, look->id,
+    look->query.outcome = otpreg_store_delivery(look->query.database, look->id,
                                           look->attempts_max, &look->out,
-                                          look->error);
+                                          look->query.error);
 }
 
 
@@ -104,8 +98,7 @@ ngx_http_otpreg_delivery_status_settle(void *data)
 {
     ngx_http_otpreg_delivery_look_t *look = data;
 
-    ngx_http_otpreg_dispatch_database(look->service, look->outcome,
-                                      look->error);
+    ngx_http_otpreg_query_settle(&look->query);
 }
 
 

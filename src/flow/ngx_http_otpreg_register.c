@@ -154,7 +154,7 @@ ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)
 {
     ngx_http_otpreg_signup_t *s = data;
 
-    ngx_int_t                rc;
+    otpreg_outcome_t         outcome;
     ngx_http_otpreg_job_t    job;
     ngx_http_otpreg_ctx_t   *ctx;
 
@@ -197,11 +197,11 @@ ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)
     job.resume = ngx_http_otpreg_register_hashed;
     job.data = s;
 
-    rc = ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_HASH, &job);
+    outcome = ngx_http_otpreg_task_outcome(
+              ngx_http_otpreg_task_post(r, NGX_HTTP_OTPREG_POOL_HASH, &job));
 
-    if (rc != NGX_OK) {
-        ngx_http_otpreg_register_finish(r, s, (rc == NGX_BUSY) ? OTPREG_BUSY
-                                                               : OTPREG_ERROR);
+    if (outcome != OTPREG_OK) {
+        ngx_http_otpreg_register_finish(r, s, outcome);
     }
 }
 
@@ -224,8 +224,7 @@ ngx_http_otpreg_register_signup(ngx_http_request_t *r)
     ngx_memzero(s, sizeof(ngx_http_otpreg_signup_t));
     cln->handler = ngx_http_otpreg_register_wipe;
 
-    s->service = olcf->service;
-    s->database = olcf->database;
+    ngx_http_otpreg_query_init(&s->query, olcf);
     s->memory = olcf->hash_memory;
     s->operations = olcf->hash_operations;
     s->in.lifetime = olcf->code_lifetime;
@@ -253,9 +252,9 @@ ngx_http_otpreg_register_hash(void *data)
 {
     ngx_http_otpreg_signup_t *s = data;
 
-    s->outcome = otpreg_password_hash(&s->password, s->memory, s->operations,
-                                      s->in.phc)
-                 ? OTPREG_OK : OTPREG_ERROR;
+    s->query.outcome = otpreg_password_hash(&s->password, s->memory,
+                                            s->operations, s->in.phc)
+                       ? OTPREG_OK : OTPREG_ERROR;
 
     sodium_memzero(&s->password, sizeof(otpreg_password_t));
 }
@@ -266,13 +265,13 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
 {
     ngx_http_otpreg_signup_t *s = data;
 
-    ngx_int_t                    rc;
     otpreg_otp_t                *otp;
+    otpreg_outcome_t             outcome;
     ngx_http_otpreg_job_t        job;
     ngx_http_otpreg_ctx_t       *ctx;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
-    if (s->outcome != OTPREG_OK) {
+    if (s->query.outcome != OTPREG_OK) {
         ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
                       "otpreg: no memory to hash a password");
         ngx_http_otpreg_register_finish(r, s, OTPREG_BUSY);
@@ -295,25 +294,22 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
 
     ngx_http_otpreg_register_lang(r, olcf, s->in.lang);
 
-    ngx_http_otpreg_dispatch_outbox(s->service, otp->channel, &s->in.outbox,
-                                    s->lease);
+    ngx_http_otpreg_dispatch_outbox(s->query.service, otp->channel,
+                                    &s->in.outbox, s->lease);
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
-
-    s->outcome = OTPREG_BUSY;
 
     job.work = ngx_http_otpreg_register_store;
     job.settle = ngx_http_otpreg_register_settle;
     job.resume = ngx_http_otpreg_register_stored;
     job.data = s;
 
-    rc = ngx_http_otpreg_task_database(r, s->database, &job);
+    outcome = ngx_http_otpreg_query_post(r, &s->query, &job);
 
-    if (rc != NGX_OK) {
-        ngx_http_otpreg_dispatch_unused(s->service, otp->channel,
+    if (outcome != OTPREG_OK) {
+        ngx_http_otpreg_dispatch_unused(s->query.service, otp->channel,
                                         &s->in.outbox);
-        ngx_http_otpreg_register_finish(r, s, (rc == NGX_BUSY) ? OTPREG_BUSY
-                                                               : OTPREG_ERROR);
+        ngx_http_otpreg_register_finish(r, s, outcome);
     }
 }
 
@@ -340,7 +336,8 @@ ngx_http_otpreg_register_store(void *data)
 {
     ngx_http_otpreg_signup_t *s = data;
 
-    s->outcome = otpreg_store_signup(s->database, &s->in, &s->out, s->error);
+    s->query.outcome = otpreg_store_signup(s->query.database, &s->in, &s->out,
+                                           s->query.error);
 }
 
 
@@ -351,29 +348,29 @@ ngx_http_otpreg_register_settle(void *data)
 {
     ngx_http_otpreg_signup_t *s = data;
 
-    ngx_http_otpreg_dispatch_database(s->service, s->outcome, s->error);
+    ngx_http_otpreg_query_settle(&s->query);
 
     /* who was refused may send the same form again: it is still there */
 
-    if (s->outcome == OTPREG_OK) {
+    if (s->query.outcome == OTPREG_OK) {
         s->form.zone = NULL;
 
     } else {
         ngx_http_otpreg_once_give_back(&s->form);
     }
 
-    if (s->outcome == OTPREG_OK && !s->in.dry) {
+    if (s->query.outcome == OTPREG_OK && !s->in.dry) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_SIGNUPS, 1);
     }
 
-    ngx_http_otpreg_refused(s->service->conf, s->out.scope,
+    ngx_http_otpreg_refused(s->query.service->conf, s->out.scope,
                             s->in.otp.address);
 
-    if (s->outcome == OTPREG_OK && s->out.send) {
-        ngx_http_otpreg_dispatch_send(s->service, &s->out.message);
+    if (s->query.outcome == OTPREG_OK && s->out.send) {
+        ngx_http_otpreg_dispatch_send(s->query.service, &s->out.message);
 
     } else {
-        ngx_http_otpreg_dispatch_unused(s->service, s->in.otp.channel,
+        ngx_http_otpreg_dispatch_unused(s->query.service, s->in.otp.channel,
                                         &s->in.outbox);
     }
 }
@@ -388,12 +385,12 @@ ngx_http_otpreg_register_stored(ngx_http_request_t *r, void *data)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (s->outcome == OTPREG_USERNAME_TAKEN) {
-        ctx->fields[NGX_HTTP_OTPREG_USERNAME] = s->outcome;
-        s->outcome = OTPREG_INVALID_FIELDS;
+    if (s->query.outcome == OTPREG_USERNAME_TAKEN) {
+        ctx->fields[NGX_HTTP_OTPREG_USERNAME] = s->query.outcome;
+        s->query.outcome = OTPREG_INVALID_FIELDS;
     }
 
-    ctx->outcome = s->outcome;
+    ctx->outcome = s->query.outcome;
     ctx->answer.retry_after = s->out.retry_after;
     ctx->answer.lifetime = s->in.lifetime;
 

@@ -11,6 +11,7 @@
 
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_once.h"
+#include "ngx_http_otpreg_query.h"
 
 
 /*
@@ -19,16 +20,13 @@
  */
 
 typedef struct {
-    ngx_http_otpreg_service_t  *service;
-    otpreg_db_conf_t           *database;
+    ngx_http_otpreg_query_t     query;
     size_t                      memory;
     unsigned                    operations;
     otpreg_password_t           password;
     otpreg_store_signup_t       in;
     char                        lease[OTPREG_LEASE_MAX + 1];
     otpreg_store_queued_t       out;
-    otpreg_outcome_t            outcome;
-    char                        error[OTPREG_DB_ERROR_SIZE];
     ngx_http_otpreg_once_hold_t form;
     ngx_http_otpreg_limit_hold_t hold;
     unsigned                    challenged:1;

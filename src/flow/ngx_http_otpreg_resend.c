@@ -148,7 +148,7 @@ static void
 ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     const otpreg_store_to_t *to, ngx_http_otpreg_limit_hold_t *hold)
 {
-    ngx_int_t                 rc;
+    otpreg_outcome_t          outcome;
     ngx_http_otpreg_job_t     job;
     ngx_http_otpreg_again_t  *again;
 
@@ -170,13 +170,12 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     job.data = again;
     job.abandon = 1;
 
-    rc = ngx_http_otpreg_task_database(r, again->database, &job);
+    outcome = ngx_http_otpreg_query_post(r, &again->query, &job);
 
-    if (rc != NGX_OK) {
+    if (outcome != OTPREG_OK) {
         ngx_http_otpreg_limit_give_back_global(&again->hold);
         ngx_http_otpreg_again_unused(again);
-        ngx_http_otpreg_resend_finish(r, (rc == NGX_BUSY) ? OTPREG_BUSY
-                                                          : OTPREG_ERROR);
+        ngx_http_otpreg_resend_finish(r, outcome);
     }
 }
 
@@ -193,7 +192,7 @@ ngx_http_otpreg_resend_settle(void *data)
 {
     ngx_http_otpreg_again_t *again = data;
 
-    if (again->outcome == OTPREG_OK) {
+    if (again->query.outcome == OTPREG_OK) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_RESENDS, 1);
 
     } else {
@@ -216,17 +215,17 @@ ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    again->outcome = ngx_http_otpreg_bot_resent(ctx, again->outcome,
+    again->query.outcome = ngx_http_otpreg_bot_resent(ctx, again->query.outcome,
                                                 &again->in.to, &again->out);
 
     ctx->answer.retry_after = again->out.retry_after;
 
-    if (again->outcome == OTPREG_OK) {
+    if (again->query.outcome == OTPREG_OK) {
         ngx_http_otpreg_again_ticket(ctx, again);
         ctx->answer.changed = (again->in.to.address[0] != '\0');
     }
 
-    ctx->outcome = again->outcome;
+    ctx->outcome = again->query.outcome;
 
     ngx_http_otpreg_release(r);
 }

@@ -19,6 +19,7 @@
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_query.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
@@ -27,14 +28,11 @@
 
 
 typedef struct {
-    ngx_http_otpreg_service_t      *service;
-    otpreg_db_conf_t               *database;
+    ngx_http_otpreg_query_t         query;
     otpreg_store_verify_t           in;
     otpreg_store_verified_t         out;
     ngx_http_otpreg_again_t        *next;       /* to the other address */
     ngx_http_otpreg_limit_hold_t    hold;       /* as if it were wrong */
-    otpreg_outcome_t                outcome;
-    char                            error[OTPREG_DB_ERROR_SIZE];
 } ngx_http_otpreg_attempt_t;
 
 
@@ -144,7 +142,6 @@ static otpreg_outcome_t
 ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     bool match)
 {
-    ngx_int_t                   rc;
     otpreg_outcome_t            outcome;
     ngx_http_otpreg_job_t       job;
     ngx_http_otpreg_attempt_t  *a;
@@ -170,12 +167,10 @@ ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         job.data = a;
         job.abandon = 1;
 
-        rc = ngx_http_otpreg_task_database(r, a->database, &job);
-        if (rc == NGX_OK) {
+        outcome = ngx_http_otpreg_query_post(r, &a->query, &job);
+        if (outcome == OTPREG_OK) {
             return OTPREG_OK;
         }
-
-        outcome = (rc == NGX_BUSY) ? OTPREG_BUSY : OTPREG_ERROR;
     }
 
     ngx_http_otpreg_limit_give_back(&a->hold);
@@ -203,9 +198,7 @@ ngx_http_otpreg_verify_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
-    a->service = olcf->service;
-    a->database = olcf->database;
-    a->outcome = OTPREG_BUSY;
+    ngx_http_otpreg_query_init(&a->query, olcf);
     a->in.purpose = OTPREG_PURPOSE_SIGNUP;
     a->in.match = match;
     a->in.all = olcf->verify_all;
@@ -291,7 +284,8 @@ ngx_http_otpreg_verify_store(void *data)
 {
     ngx_http_otpreg_attempt_t *a = data;
 
-    a->outcome = otpreg_store_verify(a->database, &a->in, &a->out, a->error);
+    a->query.outcome = otpreg_store_verify(a->query.database, &a->in, &a->out,
+                                           a->query.error);
 
     if (a->out.next) {
         ngx_http_otpreg_again_store(a->next);
@@ -304,7 +298,7 @@ ngx_http_otpreg_verify_settle(void *data)
 {
     ngx_http_otpreg_attempt_t *a = data;
 
-    ngx_http_otpreg_dispatch_database(a->service, a->outcome, a->error);
+    ngx_http_otpreg_query_settle(&a->query);
 
     if (a->out.next) {
         ngx_http_otpreg_again_settle(a->next);
@@ -313,7 +307,7 @@ ngx_http_otpreg_verify_settle(void *data)
         ngx_http_otpreg_again_unused(a->next);
     }
 
-    switch (a->outcome) {
+    switch (a->query.outcome) {
 
     case OTPREG_OK:
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_VERIFIED,
@@ -350,7 +344,9 @@ ngx_http_otpreg_verify_count(ngx_http_otpreg_attempt_t *a)
         return;
     }
 
-    if (a->outcome == OTPREG_CODE_SPENT || a->outcome == OTPREG_CODE_EXPIRED) {
+    if (a->query.outcome == OTPREG_CODE_SPENT
+        || a->query.outcome == OTPREG_CODE_EXPIRED)
+    {
         ngx_http_otpreg_limit_give_back_global(&a->hold);
         return;
     }
@@ -368,16 +364,18 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    a->outcome = ngx_http_otpreg_bot_verified(ctx, a->outcome,
+    a->query.outcome = ngx_http_otpreg_bot_verified(ctx, a->query.outcome,
                                               &a->out.left);
 
-    if (a->outcome == OTPREG_CODE_WRONG || a->outcome == OTPREG_CODE_SPENT) {
+    if (a->query.outcome == OTPREG_CODE_WRONG
+        || a->query.outcome == OTPREG_CODE_SPENT)
+    {
         ctx->answer.attempts_left = a->out.left;
         ctx->answer.has_attempts = 1;
     }
 
     ctx->outcome = a->out.next ? ngx_http_otpreg_verify_next(ctx, a->next)
-                               : a->outcome;
+                               : a->query.outcome;
 
     ngx_http_otpreg_release(r);
 }
@@ -391,10 +389,10 @@ ngx_http_otpreg_verify_next(ngx_http_otpreg_ctx_t *ctx,
 {
     ctx->answer.retry_after = next->out.retry_after;
 
-    if (next->outcome != OTPREG_OK
-        && next->outcome != OTPREG_RESEND_TOO_SOON)
+    if (next->query.outcome != OTPREG_OK
+        && next->query.outcome != OTPREG_RESEND_TOO_SOON)
     {
-        return next->outcome;
+        return next->query.outcome;
     }
 
     ngx_http_otpreg_again_ticket(ctx, next);
