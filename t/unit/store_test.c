@@ -3373,6 +3373,111 @@ store_test_locks(void)
 
 
 /*
+ * What was found may have been taken, or sent, by somebody else before it is
+ * marked: another node was faster.
+ */
+
+typedef struct {
+    otpreg_outcome_t        outcome;
+    unsigned                n, expired;
+    otpreg_store_message_t  m[8];
+} store_test_slower_t;
+
+
+static void
+store_test_slower_thread(unsigned i, void *data)
+{
+    store_test_slower_t *slower = data;
+
+    (void) i;
+
+    slower->outcome = store_test_claim_in(&store_test_socket, "site",
+                                          "node-1-1", 60, slower->m, 8,
+                                          &slower->n, &slower->expired);
+}
+
+
+static void *
+store_test_slower_main(void *data)
+{
+    store_test_threads(1, store_test_slower_thread, data);
+
+    return NULL;
+}
+
+
+/* new: who signs up meanwhile, or NULL */
+
+static void
+store_test_claim_slower(const char *faster, const char *new,
+    store_test_slower_t *slower)
+{
+    MYSQL      *a;
+    uint8_t     id[OTPREG_ID_LEN];
+    pthread_t   thread;
+
+    a = store_test_open();
+    store_test_run(a, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"
+                   "START TRANSACTION; UPDATE messages SET %s"
+                   " WHERE address = 'ann@example.com'", faster);
+
+    memset(slower, 0, sizeof(store_test_slower_t));
+
+    if (pthread_create(&thread, NULL, store_test_slower_main, slower) != 0) {
+        abort();
+    }
+
+    store_test_wait_blocked(1);
+
+    if (new != NULL) {
+        (void) store_test_signup("bob", new, id);
+        store_test_sql("UPDATE messages SET due_at = NOW(6)"
+                       " WHERE otp_id = %s", hex(id));
+    }
+
+    store_test_run(a, "COMMIT");
+    pthread_join(thread, NULL);
+    mysql_close(a);
+
+    tap_is(slower->outcome, OTPREG_OK, "%s", faster);
+}
+
+
+static void
+store_test_claim_faster(void)
+{
+    uint8_t              id[OTPREG_ID_LEN];
+    store_test_slower_t  slower;
+
+    store_test_group("claim: somebody else was faster");
+
+    (void) store_test_signup("ann", "ann@example.com", id);
+    store_test_claim_slower("lease = 'node-2-1', attempts = 1,"
+                            " due_at = NOW(6) + INTERVAL 1 MINUTE", NULL, &slower);
+    tap_is(slower.n, 0, "it is his");
+    tap_is_text(store_test_text("SELECT CONCAT(lease, attempts)"
+                                " FROM messages"), "node-2-11", "and stays so");
+
+    store_test_sql("UPDATE messages SET lease = NULL, due_at = NOW(6)");
+    store_test_claim_slower("lease = 'node-2-2', attempts = 2,"
+                            " due_at = NOW(6) + INTERVAL 1 MINUTE",
+                            "bob@example.com", &slower);
+    tap_is(slower.n, 1, "but what came meanwhile is ours");
+    tap_is_text(slower.m[0].otp.address, "bob@example.com", "at once");
+
+    store_test_reset();
+    (void) store_test_signup("ann", "ann@example.com", id);
+    store_test_sql("UPDATE messages SET due_at = NOW(6),"
+                   " expires_at = NOW(6) - INTERVAL 1 SECOND");
+    store_test_claim_slower("sent_at = NOW(6), due_at = NULL, lease = NULL",
+                            NULL, &slower);
+    tap_is(slower.expired, 0, "what he has sent has not expired");
+    tap_is(store_test_rows("messages WHERE sent_at AND failed_at IS NULL"), 1,
+           "and is not given up");
+}
+
+
+/*
  * A transaction of somebody else is open, with a message that nobody else sees
  * yet next to those that are due and that are over: they do not wait for it.
  */
@@ -4153,6 +4258,7 @@ static const struct {
     { "both-races",      store_test_both_races },
     { "claim",           store_test_claims },
     { "expiry",          store_test_expiry },
+    { "claim-faster",    store_test_claim_faster },
     { "claim-races",     store_test_claim_races },
     { "release",         store_test_release },
     { "mailboxes",       store_test_mailbox },
