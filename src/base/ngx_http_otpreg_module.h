@@ -102,7 +102,7 @@ ngx_http_otpreg_channel_name(otpreg_channel_t channel)
 typedef struct ngx_http_otpreg_service_s  ngx_http_otpreg_service_t;
 typedef struct ngx_http_otpreg_dispatch_s  ngx_http_otpreg_dispatch_t;
 typedef struct ngx_http_otpreg_task_s  ngx_http_otpreg_task_t;
-typedef struct ngx_http_otpreg_ask_s  ngx_http_otpreg_ask_t;
+typedef struct ngx_http_otpreg_callout_s  ngx_http_otpreg_callout_t;
 typedef struct ngx_http_otpreg_languages_s  ngx_http_otpreg_languages_t;
 
 
@@ -113,7 +113,7 @@ typedef struct {
     ngx_msec_t                  time;       /* for an answer */
     ngx_uint_t                  open;       /* without one: go on */
     ngx_http_complex_value_t   *when;       /* NULL: always */
-} ngx_http_otpreg_ask_conf_t;
+} ngx_http_otpreg_callout_conf_t;
 
 
 /* what a handler does next */
@@ -201,9 +201,9 @@ typedef struct {
     ngx_str_t                   honeypot;       /* a field; empty: none */
     ngx_msec_t                  form_min;       /* to fill it in; 0: any */
     time_t                      form_max;       /* seconds */
-    ngx_shm_zone_t             *once;           /* forms that were used */
-    ngx_http_otpreg_ask_conf_t *challenge;      /* NULL: none */
-    ngx_http_otpreg_ask_conf_t *breach;         /* NULL: none */
+    ngx_shm_zone_t             *used_forms;           /* forms that were used */
+    ngx_http_otpreg_callout_conf_t *challenge;      /* NULL: none */
+    ngx_http_otpreg_callout_conf_t *breach;         /* NULL: none */
 
     ngx_msec_t                  response_time;  /* 0: at once */
     ngx_flag_t                  cookie_secure;
@@ -276,7 +276,7 @@ typedef struct {
 
 typedef struct {
     ngx_http_otpreg_dispatch_t *dispatch;       /* a message on its way */
-    ngx_http_otpreg_ask_t      *ask;            /* or a callout */
+    ngx_http_otpreg_callout_t  *callout;            /* or a callout */
     ngx_http_otpreg_sink_pt     sink;
     void                       *sink_data;
 } ngx_http_otpreg_ctx_background_t;

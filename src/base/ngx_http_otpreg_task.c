@@ -23,9 +23,9 @@
 
 struct ngx_http_otpreg_task_s {
     ngx_http_otpreg_job_t       job;
-    ngx_http_request_t         *request;    /* NULL: detached */
+    ngx_http_request_t         *request;    /* NULL: background */
     ngx_http_cleanup_t         *cleanup;    /* of the request */
-    ngx_pool_t                 *pool;       /* of a detached task */
+    ngx_pool_t                 *pool;       /* of a background task */
     ngx_event_t                 guard;      /* of one that only waits */
     sig_atomic_t                unwanted;   /* the request was terminated */
 };
@@ -212,7 +212,7 @@ ngx_http_otpreg_task_hold(ngx_http_request_t *r, ngx_http_otpreg_task_t *t)
 
 
 ngx_int_t
-ngx_http_otpreg_task_detached(ngx_thread_pool_t *tp,
+ngx_http_otpreg_task_background(ngx_thread_pool_t *tp,
     const ngx_http_otpreg_job_t *job)
 {
     ngx_int_t                rc;

@@ -35,7 +35,7 @@
  *     pool NULL      in r->pool, which nginx keeps while the request is
  *                    blocked; nothing in it may point to memory that a
  *                    cleanup of the request frees
- *     detached       in a pool that only settle, or what follows it, destroys
+ *     background     in a pool that only settle, or what follows it, destroys
  *
  * Configuration may be pointed to: it lives as long as the threads.
  */
@@ -107,7 +107,7 @@ void ngx_http_otpreg_task_wake(ngx_http_request_t *r);
  * was called; job->pool is not used.  A worker that exits gracefully waits for
  * it.
  */
-ngx_int_t ngx_http_otpreg_task_detached(ngx_thread_pool_t *pool,
+ngx_int_t ngx_http_otpreg_task_background(ngx_thread_pool_t *pool,
     const ngx_http_otpreg_job_t *job);
 
 

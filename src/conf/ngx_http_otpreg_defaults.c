@@ -112,7 +112,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
      *     olcf->page = NULL;
      *     olcf->site = olcf->sms_origin = olcf->honeypot = { 0, NULL };
      *     olcf->form_max = 0;
-     *     olcf->once = NULL;
+     *     olcf->used_forms = NULL;
      *     olcf->identifiers = { NGX_HTTP_OTPREG_ABSENT };
      *     olcf->service = NULL;
      */
@@ -227,7 +227,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     {
         conf->form_min = prev->form_min;
         conf->form_max = prev->form_max;
-        conf->once = prev->once;
+        conf->used_forms = prev->used_forms;
     }
 
     ngx_conf_init_msec_value(conf->form_min, 0);

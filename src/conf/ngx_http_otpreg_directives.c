@@ -9,9 +9,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_ask.h"
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_budget.h"
+#include "ngx_http_otpreg_callout.h"
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_courier.h"
 #include "ngx_http_otpreg_fields.h"
@@ -384,7 +384,7 @@ ngx_command_t  ngx_http_otpreg_commands[] = {
 
     { ngx_string("otpreg_challenge"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_otpreg_set_ask,
+      ngx_http_otpreg_set_callout,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_otpreg_loc_conf_t, challenge),
       NULL },
@@ -398,7 +398,7 @@ ngx_command_t  ngx_http_otpreg_commands[] = {
 
     { ngx_string("otpreg_password_breach_check"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_http_otpreg_set_ask,
+      ngx_http_otpreg_set_callout,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_otpreg_loc_conf_t, breach),
       NULL },

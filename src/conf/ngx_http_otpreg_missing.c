@@ -37,7 +37,7 @@ static void ngx_http_otpreg_missing_couriers(ngx_http_otpreg_missing_t *m,
 static void ngx_http_otpreg_missing_value(ngx_http_otpreg_missing_t *m,
     const char *directive, ngx_http_complex_value_t *value);
 static void ngx_http_otpreg_missing_ask(ngx_http_otpreg_missing_t *m,
-    const char *directive, ngx_http_otpreg_ask_conf_t *ask);
+    const char *directive, ngx_http_otpreg_callout_conf_t *callout);
 static void ngx_http_otpreg_missing_uri(ngx_http_otpreg_missing_t *m,
     ngx_str_t *uri);
 static ngx_uint_t ngx_http_otpreg_missing_is_named(
@@ -207,16 +207,16 @@ ngx_http_otpreg_missing_value(ngx_http_otpreg_missing_t *m,
 
 static void
 ngx_http_otpreg_missing_ask(ngx_http_otpreg_missing_t *m,
-    const char *directive, ngx_http_otpreg_ask_conf_t *ask)
+    const char *directive, ngx_http_otpreg_callout_conf_t *callout)
 {
-    if (ask == NULL) {
+    if (callout == NULL) {
         return;
     }
 
     m->directive = directive;
     m->file = 0;
 
-    ngx_http_otpreg_missing_uri(m, &ask->uri);
+    ngx_http_otpreg_missing_uri(m, &callout->uri);
 }
 
 

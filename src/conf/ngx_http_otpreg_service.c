@@ -9,10 +9,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_missing.h"
-#include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_service.h"
 
 

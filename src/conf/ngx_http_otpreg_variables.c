@@ -9,8 +9,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_ask.h"
 #include "ngx_http_otpreg_bot.h"
+#include "ngx_http_otpreg_callout.h"
 #include "ngx_http_otpreg_challenge.h"
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
@@ -129,11 +129,11 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
 
     /* in the locations of services that are asked */
 
-    { ngx_string("otpreg_challenge_token"), ngx_http_otpreg_ask_variable,
-      NGX_HTTP_OTPREG_ASK_CHALLENGE },
+    { ngx_string("otpreg_challenge_token"), ngx_http_otpreg_callout_variable,
+      NGX_HTTP_OTPREG_CALLOUT_CHALLENGE },
 
-    { ngx_string("otpreg_password_prefix"), ngx_http_otpreg_ask_variable,
-      NGX_HTTP_OTPREG_ASK_BREACH },
+    { ngx_string("otpreg_password_prefix"), ngx_http_otpreg_callout_variable,
+      NGX_HTTP_OTPREG_CALLOUT_BREACH },
 
     /* in couriers and templates of messages */
 

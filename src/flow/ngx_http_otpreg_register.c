@@ -241,7 +241,7 @@ ngx_http_otpreg_register_wipe(void *data)
 {
     ngx_http_otpreg_signup_t *s = data;
 
-    ngx_http_otpreg_once_give_back(&s->form);
+    ngx_http_otpreg_used_form_give_back(&s->form);
 
     sodium_memzero(s, sizeof(ngx_http_otpreg_signup_t));
 }
@@ -356,7 +356,7 @@ ngx_http_otpreg_register_settle(void *data)
         s->form.zone = NULL;
 
     } else {
-        ngx_http_otpreg_once_give_back(&s->form);
+        ngx_http_otpreg_used_form_give_back(&s->form);
     }
 
     if (s->query.outcome == OTPREG_OK && !s->in.dry) {
@@ -405,7 +405,7 @@ ngx_http_otpreg_register_finish(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t  *ctx;
 
     if (s != NULL) {
-        ngx_http_otpreg_once_give_back(&s->form);
+        ngx_http_otpreg_used_form_give_back(&s->form);
     }
 
     ctx = ngx_http_otpreg_get_ctx(r);

@@ -10,8 +10,8 @@
 
 
 #include "ngx_http_otpreg_limit.h"
-#include "ngx_http_otpreg_once.h"
 #include "ngx_http_otpreg_query.h"
+#include "ngx_http_otpreg_used_form.h"
 
 
 /*
@@ -27,7 +27,7 @@ typedef struct {
     otpreg_store_signup_t       in;
     char                        lease[OTPREG_LEASE_MAX + 1];
     otpreg_store_queued_t       out;
-    ngx_http_otpreg_once_hold_t form;
+    ngx_http_otpreg_used_form_hold_t form;
     ngx_http_otpreg_limit_hold_t hold;
     unsigned                    challenged:1;
     unsigned                    looked_up:1;

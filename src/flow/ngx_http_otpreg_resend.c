@@ -9,13 +9,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_again.h"
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_reissue.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
@@ -148,33 +148,33 @@ static void
 ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     const otpreg_store_to_t *to, ngx_http_otpreg_limit_hold_t *hold)
 {
-    otpreg_outcome_t          outcome;
-    ngx_http_otpreg_job_t     job;
-    ngx_http_otpreg_again_t  *again;
+    otpreg_outcome_t            outcome;
+    ngx_http_otpreg_job_t       job;
+    ngx_http_otpreg_reissue_t  *reissue;
 
-    again = ngx_http_otpreg_again_make(r, ctx, to->address[0] != '\0'
+    reissue = ngx_http_otpreg_reissue_make(r, ctx, to->address[0] != '\0'
                                                ? to->channel
                                                : ctx->ticket.otp.channel, to);
-    if (again == NULL) {
+    if (reissue == NULL) {
         ngx_http_otpreg_resend_finish(r, OTPREG_ERROR);
         return;
     }
 
-    again->hold = *hold;
+    reissue->hold = *hold;
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
 
     job.work = ngx_http_otpreg_resend_store;
     job.settle = ngx_http_otpreg_resend_settle;
     job.resume = ngx_http_otpreg_resend_stored;
-    job.data = again;
+    job.data = reissue;
     job.abandon = 1;
 
-    outcome = ngx_http_otpreg_query_post(r, &again->query, &job);
+    outcome = ngx_http_otpreg_query_post(r, &reissue->query, &job);
 
     if (outcome != OTPREG_OK) {
-        ngx_http_otpreg_limit_give_back_global(&again->hold);
-        ngx_http_otpreg_again_unused(again);
+        ngx_http_otpreg_limit_give_back_global(&reissue->hold);
+        ngx_http_otpreg_reissue_unused(reissue);
         ngx_http_otpreg_resend_finish(r, outcome);
     }
 }
@@ -183,49 +183,50 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 static void
 ngx_http_otpreg_resend_store(void *data)
 {
-    ngx_http_otpreg_again_store(data);
+    ngx_http_otpreg_reissue_store(data);
 }
 
 
 static void
 ngx_http_otpreg_resend_settle(void *data)
 {
-    ngx_http_otpreg_again_t *again = data;
+    ngx_http_otpreg_reissue_t *reissue = data;
 
-    if (again->query.outcome == OTPREG_OK) {
+    if (reissue->query.outcome == OTPREG_OK) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_RESENDS, 1);
 
     } else {
 
         /* nothing was sent: it is no load on all, as one that is too soon */
 
-        ngx_http_otpreg_limit_give_back_global(&again->hold);
+        ngx_http_otpreg_limit_give_back_global(&reissue->hold);
     }
 
-    ngx_http_otpreg_again_settle(again);
+    ngx_http_otpreg_reissue_settle(reissue);
 }
 
 
 static void
 ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
 {
-    ngx_http_otpreg_again_t *again = data;
+    ngx_http_otpreg_reissue_t *reissue = data;
 
     ngx_http_otpreg_ctx_t  *ctx;
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    again->query.outcome = ngx_http_otpreg_bot_resent(ctx, again->query.outcome,
-                                                &again->in.to, &again->out);
+    reissue->query.outcome = ngx_http_otpreg_bot_resent(ctx,
+                                        reissue->query.outcome,
+                                        &reissue->in.to, &reissue->out);
 
-    ctx->answer.retry_after = again->out.retry_after;
+    ctx->answer.retry_after = reissue->out.retry_after;
 
-    if (again->query.outcome == OTPREG_OK) {
-        ngx_http_otpreg_again_ticket(ctx, again);
-        ctx->answer.changed = (again->in.to.address[0] != '\0');
+    if (reissue->query.outcome == OTPREG_OK) {
+        ngx_http_otpreg_reissue_ticket(ctx, reissue);
+        ctx->answer.changed = (reissue->in.to.address[0] != '\0');
     }
 
-    ctx->outcome = again->query.outcome;
+    ctx->outcome = reissue->query.outcome;
 
     ngx_http_otpreg_release(r);
 }

@@ -11,7 +11,6 @@
 
 #include <sodium.h>
 
-#include "ngx_http_otpreg_again.h"
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_delivery_status.h"
 #include "ngx_http_otpreg_dispatch.h"
@@ -20,6 +19,7 @@
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_query.h"
+#include "ngx_http_otpreg_reissue.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
@@ -31,7 +31,7 @@ typedef struct {
     ngx_http_otpreg_query_t         query;
     otpreg_store_verify_t           in;
     otpreg_store_verified_t         out;
-    ngx_http_otpreg_again_t        *next;       /* to the other address */
+    ngx_http_otpreg_reissue_t      *next;       /* to the other address */
     ngx_http_otpreg_limit_hold_t    hold;       /* as if it were wrong */
 } ngx_http_otpreg_attempt_t;
 
@@ -48,7 +48,7 @@ static void ngx_http_otpreg_verify_settle(void *data);
 static void ngx_http_otpreg_verify_count(ngx_http_otpreg_attempt_t *a);
 static void ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data);
 static otpreg_outcome_t ngx_http_otpreg_verify_next(
-    ngx_http_otpreg_ctx_t *ctx, const ngx_http_otpreg_again_t *next);
+    ngx_http_otpreg_ctx_t *ctx, const ngx_http_otpreg_reissue_t *next);
 static void ngx_http_otpreg_verify_finish(ngx_http_request_t *r,
     otpreg_outcome_t outcome);
 
@@ -176,7 +176,7 @@ ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     ngx_http_otpreg_limit_give_back(&a->hold);
 
     if (a->next != NULL) {
-        ngx_http_otpreg_again_unused(a->next);
+        ngx_http_otpreg_reissue_unused(a->next);
     }
 
     return outcome;
@@ -213,7 +213,7 @@ ngx_http_otpreg_verify_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     other = (ctx->ticket.otp.channel == OTPREG_CHANNEL_SMS)
             ? OTPREG_CHANNEL_EMAIL : OTPREG_CHANNEL_SMS;
 
-    a->next = ngx_http_otpreg_again_make(r, ctx, other, NULL);
+    a->next = ngx_http_otpreg_reissue_make(r, ctx, other, NULL);
 
     return a->next ? a : NULL;
 }
@@ -288,7 +288,7 @@ ngx_http_otpreg_verify_store(void *data)
                                            a->query.error);
 
     if (a->out.next) {
-        ngx_http_otpreg_again_store(a->next);
+        ngx_http_otpreg_reissue_store(a->next);
     }
 }
 
@@ -301,10 +301,10 @@ ngx_http_otpreg_verify_settle(void *data)
     ngx_http_otpreg_query_settle(&a->query);
 
     if (a->out.next) {
-        ngx_http_otpreg_again_settle(a->next);
+        ngx_http_otpreg_reissue_settle(a->next);
 
     } else if (a->next != NULL) {
-        ngx_http_otpreg_again_unused(a->next);
+        ngx_http_otpreg_reissue_unused(a->next);
     }
 
     switch (a->query.outcome) {
@@ -385,7 +385,7 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
 
 static otpreg_outcome_t
 ngx_http_otpreg_verify_next(ngx_http_otpreg_ctx_t *ctx,
-    const ngx_http_otpreg_again_t *next)
+    const ngx_http_otpreg_reissue_t *next)
 {
     ctx->answer.retry_after = next->out.retry_after;
 
@@ -395,7 +395,7 @@ ngx_http_otpreg_verify_next(ngx_http_otpreg_ctx_t *ctx,
         return next->query.outcome;
     }
 
-    ngx_http_otpreg_again_ticket(ctx, next);
+    ngx_http_otpreg_reissue_ticket(ctx, next);
     ctx->answer.next = 1;
 
     return OTPREG_OK;

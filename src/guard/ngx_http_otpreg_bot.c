@@ -29,14 +29,14 @@
 static void ngx_http_otpreg_bot_token(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *field,
     const otpreg_password_t *password, otpreg_store_signup_t *in,
-    ngx_http_otpreg_once_hold_t *hold);
+    ngx_http_otpreg_used_form_hold_t *hold);
 static ngx_uint_t ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, int64_t now,
     const otpreg_store_signup_t *in);
 static void ngx_http_otpreg_bot_use(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, const otpreg_form_token_t *form,
     const otpreg_password_t *password, otpreg_store_signup_t *in,
-    ngx_http_otpreg_once_hold_t *hold);
+    ngx_http_otpreg_used_form_hold_t *hold);
 static ngx_uint_t ngx_http_otpreg_bot_has_signup(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 static void ngx_http_otpreg_bot_found(ngx_http_request_t *r,
@@ -139,9 +139,9 @@ ngx_http_otpreg_set_form_time(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     olcf->form_min = min;
     olcf->form_max = max;
 
-    olcf->once = ngx_http_otpreg_once_zone(cf);
+    olcf->used_forms = ngx_http_otpreg_used_form_zone(cf);
 
-    return olcf->once ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return olcf->used_forms ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
@@ -161,7 +161,7 @@ ngx_http_otpreg_bot_fields(ngx_http_otpreg_loc_conf_t *olcf,
 void
 ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     otpreg_form_field_t *fields, const otpreg_password_t *password,
-    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold)
+    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_hold_t *hold)
 {
     if (ctx->conf->form_min != 0) {
         ngx_http_otpreg_bot_token(r, ctx, &fields[NGX_HTTP_OTPREG_BOT_TOKEN],
@@ -185,7 +185,7 @@ ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 static void
 ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     otpreg_form_field_t *field, const otpreg_password_t *password,
-    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold)
+    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_hold_t *hold)
 {
     int64_t              now;
     otpreg_form_token_t  form;
@@ -239,10 +239,10 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 static void
 ngx_http_otpreg_bot_use(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, const otpreg_password_t *password,
-    otpreg_store_signup_t *in, ngx_http_otpreg_once_hold_t *hold)
+    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_hold_t *hold)
 {
-    otpreg_str_t            values[4];
-    ngx_http_otpreg_once_t  use;
+    otpreg_str_t                 values[4];
+    ngx_http_otpreg_used_form_t  use;
 
     values[0].data = (uint8_t *) in->username.name;
     values[0].len = ngx_strlen(in->username.name);
@@ -258,7 +258,9 @@ ngx_http_otpreg_bot_use(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     ngx_memcpy(use.otp_id, in->otp.id, OTPREG_ID_LEN);
     use.expires = form->shown_at / 1000 + ctx->conf->form_max + 1;
 
-    switch (ngx_http_otpreg_once_use(ctx->conf->once, form, &use, hold)) {
+    switch (ngx_http_otpreg_used_form_use(ctx->conf->used_forms, form, &use,
+                                          hold))
+    {
 
     case NGX_BUSY:
 
@@ -317,7 +319,7 @@ ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, int64_t now,
     const otpreg_store_signup_t *in)
 {
-    ngx_http_otpreg_once_t  nobody;
+    ngx_http_otpreg_used_form_t  nobody;
 
     if (form->shown_at <= now
         && now - form->shown_at < (int64_t) ctx->conf->form_max * 1000)
@@ -325,11 +327,12 @@ ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
         return 0;
     }
 
-    ngx_memzero(&nobody, sizeof(ngx_http_otpreg_once_t));
+    ngx_memzero(&nobody, sizeof(ngx_http_otpreg_used_form_t));
     nobody.expires = ngx_time() + ctx->conf->form_max;
     ngx_memcpy(nobody.otp_id, in->otp.id, OTPREG_ID_LEN);
 
-    if (ngx_http_otpreg_once_use(ctx->conf->once, form, &nobody, NULL)
+    if (ngx_http_otpreg_used_form_use(ctx->conf->used_forms, form, &nobody,
+                                      NULL)
         == NGX_OK)
     {
         ctx->bot.shown_at = now - (int64_t) ctx->conf->form_min;

@@ -13,7 +13,7 @@
 #include "otpreg_store.h"
 
 #include "ngx_http_otpreg_module.h"
-#include "ngx_http_otpreg_once.h"
+#include "ngx_http_otpreg_used_form.h"
 
 
 /*
@@ -47,7 +47,7 @@ void ngx_http_otpreg_bot_fields(ngx_http_otpreg_loc_conf_t *olcf,
 void ngx_http_otpreg_bot_check(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *fields,
     const otpreg_password_t *password, otpreg_store_signup_t *in,
-    ngx_http_otpreg_once_hold_t *hold);
+    ngx_http_otpreg_used_form_hold_t *hold);
 
 /* Change the ticket of a sign-up, ctx->ticket, if it is a robot's. */
 void ngx_http_otpreg_bot_ticket(ngx_http_otpreg_ctx_t *ctx);

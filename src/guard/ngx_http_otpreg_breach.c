@@ -23,7 +23,7 @@
 
 
 typedef struct {
-    ngx_http_otpreg_ask_t       ask;
+    ngx_http_otpreg_callout_t   callout;
     ngx_http_otpreg_next_pt     next;
     void                       *data;
     otpreg_breach_t             breach;
@@ -36,7 +36,7 @@ static void ngx_http_otpreg_breach_wipe(void *data);
 static void ngx_http_otpreg_breach_sink(void *data, const u_char *p,
     size_t len);
 static void ngx_http_otpreg_breach_asked(ngx_http_request_t *r,
-    ngx_http_otpreg_ask_t *ask);
+    ngx_http_otpreg_callout_t *callout);
 
 
 ngx_int_t
@@ -44,8 +44,8 @@ ngx_http_otpreg_breach(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     const otpreg_password_t *password, ngx_http_otpreg_next_pt next,
     void *data)
 {
-    ngx_http_otpreg_ask_t     *ask;
-    ngx_http_otpreg_breach_t  *b;
+    ngx_http_otpreg_callout_t  *callout;
+    ngx_http_otpreg_breach_t   *b;
 
     if (ctx->conf->breach == NULL) {
         return NGX_OK;
@@ -60,18 +60,18 @@ ngx_http_otpreg_breach(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     b->next = next;
     b->data = data;
 
-    ask = &b->ask;
-    ask->uri = ctx->conf->breach->uri;
-    ask->time = ctx->conf->breach->time;
-    ask->max = NGX_HTTP_OTPREG_BREACH_ANSWER;
-    ask->variable.data = (u_char *) b->breach.prefix;
-    ask->variable.len = OTPREG_BREACH_PREFIX_LEN;
-    ask->kind = NGX_HTTP_OTPREG_ASK_BREACH;
-    ask->sink = ngx_http_otpreg_breach_sink;
-    ask->asked = ngx_http_otpreg_breach_asked;
-    ask->data = b;
+    callout = &b->callout;
+    callout->uri = ctx->conf->breach->uri;
+    callout->time = ctx->conf->breach->time;
+    callout->max = NGX_HTTP_OTPREG_BREACH_ANSWER;
+    callout->variable.data = (u_char *) b->breach.prefix;
+    callout->variable.len = OTPREG_BREACH_PREFIX_LEN;
+    callout->kind = NGX_HTTP_OTPREG_CALLOUT_BREACH;
+    callout->sink = ngx_http_otpreg_breach_sink;
+    callout->asked = ngx_http_otpreg_breach_asked;
+    callout->data = b;
 
-    if (ngx_http_otpreg_ask(r, ask) != NGX_AGAIN) {
+    if (ngx_http_otpreg_callout(r, callout) != NGX_AGAIN) {
         ctx->outcome = OTPREG_ERROR;
         return NGX_OK;
     }
@@ -130,20 +130,21 @@ ngx_http_otpreg_breach_sink(void *data, const u_char *p, size_t len)
 
 
 static void
-ngx_http_otpreg_breach_asked(ngx_http_request_t *r, ngx_http_otpreg_ask_t *ask)
+ngx_http_otpreg_breach_asked(ngx_http_request_t *r,
+    ngx_http_otpreg_callout_t *callout)
 {
     ngx_http_otpreg_ctx_t     *ctx;
     ngx_http_otpreg_breach_t  *b;
 
     ctx = ngx_http_otpreg_get_ctx(r);
-    b = ask->data;
+    b = callout->data;
 
     otpreg_breach_end(&b->breach);
 
-    if (ask->status != NGX_HTTP_OK || !b->breach.known) {
+    if (callout->status != NGX_HTTP_OK || !b->breach.known) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "otpreg: password not looked up by %V, status %ui",
-                      &ask->uri, ask->status);
+                      &callout->uri, callout->status);
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_BREACH_DOWN, 1);
 
         if (!ctx->conf->breach->open) {

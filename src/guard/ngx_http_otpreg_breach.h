@@ -9,7 +9,7 @@
 #define _NGX_HTTP_OTPREG_BREACH_H_INCLUDED_
 
 
-#include "ngx_http_otpreg_ask.h"
+#include "ngx_http_otpreg_callout.h"
 
 
 /*

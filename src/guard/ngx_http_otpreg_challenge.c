@@ -19,7 +19,7 @@
 
 
 typedef struct {
-    ngx_http_otpreg_ask_t       ask;
+    ngx_http_otpreg_callout_t   callout;
     ngx_http_otpreg_next_pt     next;
     void                       *data;
     ngx_str_t                   body;
@@ -34,9 +34,9 @@ static ngx_int_t ngx_http_otpreg_challenge_body(ngx_http_request_t *r,
 static void ngx_http_otpreg_challenge_sink(void *data, const u_char *p,
     size_t len);
 static void ngx_http_otpreg_challenge_asked(ngx_http_request_t *r,
-    ngx_http_otpreg_ask_t *ask);
+    ngx_http_otpreg_callout_t *callout);
 static otpreg_outcome_t ngx_http_otpreg_challenge_result(
-    ngx_http_request_t *r, ngx_http_otpreg_ask_t *ask,
+    ngx_http_request_t *r, ngx_http_otpreg_callout_t *callout,
     otpreg_str_t answer);
 
 
@@ -111,7 +111,7 @@ ngx_int_t
 ngx_http_otpreg_challenge(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     ngx_http_otpreg_next_pt next, void *data)
 {
-    ngx_http_otpreg_ask_t        *ask;
+    ngx_http_otpreg_callout_t    *callout;
     ngx_http_otpreg_challenge_t  *c;
 
     if (!ngx_http_otpreg_challenge_wanted(r, ctx->conf)) {
@@ -140,18 +140,18 @@ ngx_http_otpreg_challenge(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     c->next = next;
     c->data = data;
 
-    ask = &c->ask;
-    ask->uri = ctx->conf->challenge->uri;
-    ask->body = &c->body;
-    ask->time = ctx->conf->challenge->time;
-    ask->max = NGX_HTTP_OTPREG_CHALLENGE_ANSWER;
-    ask->variable = ctx->bot.solution;
-    ask->kind = NGX_HTTP_OTPREG_ASK_CHALLENGE;
-    ask->sink = ngx_http_otpreg_challenge_sink;
-    ask->asked = ngx_http_otpreg_challenge_asked;
-    ask->data = c;
+    callout = &c->callout;
+    callout->uri = ctx->conf->challenge->uri;
+    callout->body = &c->body;
+    callout->time = ctx->conf->challenge->time;
+    callout->max = NGX_HTTP_OTPREG_CHALLENGE_ANSWER;
+    callout->variable = ctx->bot.solution;
+    callout->kind = NGX_HTTP_OTPREG_CALLOUT_CHALLENGE;
+    callout->sink = ngx_http_otpreg_challenge_sink;
+    callout->asked = ngx_http_otpreg_challenge_asked;
+    callout->data = c;
 
-    if (ngx_http_otpreg_ask(r, ask) != NGX_AGAIN) {
+    if (ngx_http_otpreg_callout(r, callout) != NGX_AGAIN) {
         ctx->outcome = OTPREG_ERROR;
         return NGX_OK;
     }
@@ -198,15 +198,15 @@ ngx_http_otpreg_challenge_sink(void *data, const u_char *p, size_t len)
 
 static void
 ngx_http_otpreg_challenge_asked(ngx_http_request_t *r,
-    ngx_http_otpreg_ask_t *ask)
+    ngx_http_otpreg_callout_t *callout)
 {
     ngx_http_otpreg_ctx_t        *ctx;
     ngx_http_otpreg_challenge_t  *c;
 
     ctx = ngx_http_otpreg_get_ctx(r);
-    c = ask->data;
+    c = callout->data;
 
-    ctx->outcome = ngx_http_otpreg_challenge_result(r, ask,
+    ctx->outcome = ngx_http_otpreg_challenge_result(r, callout,
                                             ngx_http_otpreg_str(&c->answer));
 
     if (ctx->outcome == OTPREG_OK) {
@@ -235,7 +235,7 @@ ngx_http_otpreg_challenge_asked(ngx_http_request_t *r,
 
 static otpreg_outcome_t
 ngx_http_otpreg_challenge_result(ngx_http_request_t *r,
-    ngx_http_otpreg_ask_t *ask, otpreg_str_t answer)
+    ngx_http_otpreg_callout_t *callout, otpreg_str_t answer)
 {
     char                   codes[OTPREG_CHALLENGE_CODES_SIZE];
     ngx_uint_t             level;
@@ -243,10 +243,10 @@ ngx_http_otpreg_challenge_result(ngx_http_request_t *r,
 
     codes[0] = '\0';
 
-    rc = (ask->status != 0) ? otpreg_challenge_read(answer, codes)
+    rc = (callout->status != 0) ? otpreg_challenge_read(answer, codes)
                             : OTPREG_CHALLENGE_UNCLEAR;
 
-    if (rc == OTPREG_CHALLENGE_PASSED && ask->status / 100 == 2) {
+    if (rc == OTPREG_CHALLENGE_PASSED && callout->status / 100 == 2) {
         return OTPREG_OK;
     }
 
@@ -260,17 +260,18 @@ ngx_http_otpreg_challenge_result(ngx_http_request_t *r,
 
         ngx_log_error(level, r->connection->log, 0,
                       "otpreg: challenge refused by %V: \"%s\"",
-                      &ask->uri, codes);
+                      &callout->uri, codes);
 
         return OTPREG_CHALLENGE_FAILED;
     }
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "otpreg: challenge not checked by %V, status %ui%s%s",
-                  &ask->uri, ask->status, codes[0] ? ", codes " : "", codes);
+                  &callout->uri, callout->status, codes[0] ? ", codes " : "",
+                  codes);
 
-    if (ask->status >= 400 && ask->status < 500
-        && ask->status != 408 && ask->status != 429)
+    if (callout->status >= 400 && callout->status < 500
+        && callout->status != 408 && callout->status != 429)
     {
         return OTPREG_CHALLENGE_FAILED;
     }

@@ -11,7 +11,7 @@
 
 #include "otpreg_form.h"
 
-#include "ngx_http_otpreg_ask.h"
+#include "ngx_http_otpreg_callout.h"
 
 
 /*

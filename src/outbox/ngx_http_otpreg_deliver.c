@@ -13,7 +13,7 @@
 
 #include "otpreg_message.h"
 
-#include "ngx_http_otpreg_detached.h"
+#include "ngx_http_otpreg_background.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_task.h"
 #include "ngx_http_otpreg_verdict.h"
@@ -58,7 +58,7 @@ ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
         return NGX_OK;
     }
 
-    r = ngx_http_otpreg_detached_create(service->conf_ctx,
+    r = ngx_http_otpreg_background_create(service->conf_ctx,
                                         NGX_HTTP_OTPREG_SEND_TIME,
                                         ngx_http_otpreg_deliver_wake,
                                         ngx_http_otpreg_deliver_broken,
@@ -79,7 +79,7 @@ ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
 
     } else {
         d->error = 1;
-        ngx_http_otpreg_detached_end(r);
+        ngx_http_otpreg_background_end(r);
     }
 
     return NGX_OK;
@@ -93,7 +93,7 @@ ngx_http_otpreg_deliver_create(ngx_http_otpreg_service_t *service,
     ngx_pool_t                  *pool;
     ngx_http_otpreg_dispatch_t  *d;
 
-    pool = ngx_http_otpreg_detached_create_pool(1024, ngx_cycle->log);
+    pool = ngx_http_otpreg_background_create_pool(1024, ngx_cycle->log);
     if (pool == NULL) {
         return NULL;
     }
@@ -138,7 +138,7 @@ ngx_http_otpreg_deliver_wake(ngx_http_request_t *r)
             ? !ngx_http_otpreg_deliver_another(d)
             : ngx_http_otpreg_deliver_rendered(d) != NGX_OK)
         {
-            ngx_http_otpreg_detached_end(r);
+            ngx_http_otpreg_background_end(r);
             return;
         }
 
@@ -151,11 +151,11 @@ ngx_http_otpreg_deliver_wake(ngx_http_request_t *r)
 
     if (rc != NGX_OK) {
         d->error = 1;
-        ngx_http_otpreg_detached_end(r);
+        ngx_http_otpreg_background_end(r);
         return;
     }
 
-    ngx_http_otpreg_detached_run(r);
+    ngx_http_otpreg_background_run(r);
 }
 
 
@@ -208,7 +208,7 @@ ngx_http_otpreg_deliver_start(ngx_http_request_t *r,
     d->asked = NULL;
     ngx_str_null(&d->body);
 
-    d->waiting = ngx_http_otpreg_detached_subrequest(r, uri, body,
+    d->waiting = ngx_http_otpreg_background_subrequest(r, uri, body,
                                           ngx_http_otpreg_deliver_answer, d);
 
     return d->waiting ? NGX_OK : NGX_ERROR;

@@ -28,7 +28,7 @@ ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
     otpreg_binding_t     parts;
     const otpreg_key_t  *key;
 
-    d->fate = OTPREG_STORE_GIVEN_UP;
+    d->result = OTPREG_STORE_GIVEN_UP;
 
     if (d->message.obsolete) {
         ngx_sprintf(d->reason, "the code was used already%Z");

@@ -51,7 +51,7 @@ ngx_http_otpreg_result_decide(ngx_http_otpreg_dispatch_t *d)
                        : NGX_HTTP_OTPREG_VERDICT_LATER;
 
     if (verdict == NGX_HTTP_OTPREG_VERDICT_SENT) {
-        d->fate = OTPREG_STORE_SENT;
+        d->result = OTPREG_STORE_SENT;
         return;
     }
 
@@ -60,12 +60,12 @@ ngx_http_otpreg_result_decide(ngx_http_otpreg_dispatch_t *d)
     if (verdict == NGX_HTTP_OTPREG_VERDICT_NEXT
         || verdict == NGX_HTTP_OTPREG_VERDICT_REFUSED)
     {
-        d->fate = OTPREG_STORE_GIVEN_UP;
+        d->result = OTPREG_STORE_GIVEN_UP;
         return;
     }
 
     if (d->unsent && d->courier == 0) {
-        d->fate = OTPREG_STORE_UNSENT;
+        d->result = OTPREG_STORE_UNSENT;
         d->delay_ms = ngx_http_otpreg_result_backoff(1);
         return;
     }
@@ -74,7 +74,7 @@ ngx_http_otpreg_result_decide(ngx_http_otpreg_dispatch_t *d)
         d->fault = 1;
     }
 
-    d->fate = OTPREG_STORE_LATER;
+    d->result = OTPREG_STORE_LATER;
     d->delay_ms = ngx_http_otpreg_result_backoff(d->message.attempts);
 
     if (answered && d->retry_after > 0) {
@@ -126,7 +126,7 @@ ngx_http_otpreg_result_count(ngx_http_otpreg_dispatch_t *d)
 {
     ngx_uint_t  metric;
 
-    switch (d->fate) {
+    switch (d->result) {
 
     case OTPREG_STORE_SENT:
         metric = NGX_HTTP_OTPREG_METRIC_MAIL_SENT;
@@ -166,7 +166,7 @@ ngx_http_otpreg_result_log(ngx_http_otpreg_dispatch_t *d)
     id.len = sizeof(hex);
     ngx_hex_dump(hex, d->message.id, OTPREG_ID_LEN);
 
-    switch (d->fate) {
+    switch (d->result) {
 
     case OTPREG_STORE_SENT:
         ngx_log_error(NGX_LOG_INFO, ngx_cycle->log, 0,

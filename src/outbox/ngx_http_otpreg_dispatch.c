@@ -11,7 +11,7 @@
 
 #include <sodium.h>
 
-#include "ngx_http_otpreg_detached.h"
+#include "ngx_http_otpreg_background.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_lease.h"
 #include "ngx_http_otpreg_metric.h"
@@ -74,7 +74,7 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
     ngx_http_otpreg_queue_t     *queue;
     ngx_http_otpreg_service_t  **service;
 
-    if (ngx_http_otpreg_detached_init(cycle) != NGX_OK) {
+    if (ngx_http_otpreg_background_init(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -261,7 +261,7 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
     job.settle = ngx_http_otpreg_dispatch_claimed;
     job.data = poll;
 
-    if (ngx_http_otpreg_task_detached(
+    if (ngx_http_otpreg_task_background(
             service->main_conf->pools[NGX_HTTP_OTPREG_POOL_DATABASE], &job)
         != NGX_OK)
     {
@@ -398,7 +398,7 @@ ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_dispatch_t *d)
     job.settle = ngx_http_otpreg_dispatch_finished;
     job.data = d;
 
-    if (ngx_http_otpreg_task_detached(
+    if (ngx_http_otpreg_task_background(
           d->service->main_conf->pools[NGX_HTTP_OTPREG_POOL_DATABASE], &job)
         != NGX_OK)
     {
@@ -437,7 +437,7 @@ ngx_http_otpreg_dispatch_finish_work(void *data)
     ngx_http_otpreg_dispatch_t *d = data;
 
     d->outcome = otpreg_store_finish(d->service->conf->database, &d->message,
-                                     d->fate, d->delay_ms, (char *) d->reason,
+                                     d->result, d->delay_ms, (char *) d->reason,
                                      d->log);
 }
 
@@ -460,7 +460,7 @@ ngx_http_otpreg_dispatch_finished(void *data)
                                    + NGX_HTTP_OTPREG_MARK_TIME);
     }
 
-    if (d->outcome != OTPREG_OK && d->fate == OTPREG_STORE_SENT
+    if (d->outcome != OTPREG_OK && d->result == OTPREG_STORE_SENT
         && (!ngx_exiting
             || (ngx_msec_int_t) (d->mark_until - ngx_current_msec) > 0))
     {
@@ -470,10 +470,10 @@ ngx_http_otpreg_dispatch_finished(void *data)
         return;
     }
 
-    if (d->fate == OTPREG_STORE_UNSENT) {
+    if (d->result == OTPREG_STORE_UNSENT) {
         queue->limit = ngx_max(queue->limit / 2, 1);
 
-    } else if (d->fate == OTPREG_STORE_SENT) {
+    } else if (d->result == OTPREG_STORE_SENT) {
         queue->limit = ngx_min(queue->limit + 1, NGX_HTTP_OTPREG_IN_FLIGHT);
     }
 

@@ -71,7 +71,7 @@ struct ngx_http_otpreg_dispatch_s {
     u_char                          reason[OTPREG_REASON_MAX + 1];
 
     /* for the task that says what became of it */
-    otpreg_store_fate_t             fate;
+    otpreg_store_result_t           result;
     unsigned                        delay_ms;
     otpreg_outcome_t                outcome;
     char                            log[OTPREG_DB_ERROR_SIZE];

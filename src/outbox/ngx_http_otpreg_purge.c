@@ -124,7 +124,7 @@ ngx_http_otpreg_purge_begin(ngx_event_t *ev)
     job.settle = ngx_http_otpreg_purge_end;
     job.data = purge;
 
-    if (ngx_http_otpreg_task_detached(purge->pool, &job) != NGX_OK) {
+    if (ngx_http_otpreg_task_background(purge->pool, &job) != NGX_OK) {
         ngx_http_otpreg_purge_again(purge, NGX_HTTP_OTPREG_PURGE_FAILED);
     }
 }

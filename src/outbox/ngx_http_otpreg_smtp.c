@@ -11,8 +11,8 @@
 
 #include "otpreg_message.h"
 
+#include "ngx_http_otpreg_background.h"
 #include "ngx_http_otpreg_courier.h"
-#include "ngx_http_otpreg_detached.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_task.h"
 
@@ -118,7 +118,7 @@ ngx_http_otpreg_smtp_create(ngx_http_otpreg_dispatch_t *d)
     ngx_pool_t                  *pool;
     ngx_http_otpreg_delivery_t  *delivery;
 
-    pool = ngx_http_otpreg_detached_create_pool(4096, ngx_cycle->log);
+    pool = ngx_http_otpreg_background_create_pool(4096, ngx_cycle->log);
     if (pool == NULL) {
         return NULL;
     }

@@ -16,7 +16,7 @@
 
 typedef enum {
     NGX_HTTP_OTPREG_VERDICT_SENT = 0,
-    NGX_HTTP_OTPREG_VERDICT_LATER,      /* asked again, or the next courier */
+    NGX_HTTP_OTPREG_VERDICT_LATER,      /* asked reissue, or the next courier */
     NGX_HTTP_OTPREG_VERDICT_FAULT,      /* the same; it is up to us */
     NGX_HTTP_OTPREG_VERDICT_NEXT,       /* the next courier, or refused */
     NGX_HTTP_OTPREG_VERDICT_REFUSED

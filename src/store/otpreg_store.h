@@ -272,7 +272,7 @@ typedef enum {
     OTPREG_STORE_LATER,
     OTPREG_STORE_UNSENT,        /* as _LATER, but it was no attempt */
     OTPREG_STORE_GIVEN_UP
-} otpreg_store_fate_t;
+} otpreg_store_result_t;
 
 
 /*
@@ -282,7 +282,7 @@ typedef enum {
  * reason    [in]  why it was not sent, OTPREG_REASON_MAX bytes at most
  */
 otpreg_outcome_t otpreg_store_finish(const otpreg_db_conf_t *conf,
-    const otpreg_store_message_t *message, otpreg_store_fate_t fate,
+    const otpreg_store_message_t *message, otpreg_store_result_t result,
     unsigned delay_ms, const char *reason, char *error);
 
 

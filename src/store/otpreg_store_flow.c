@@ -156,7 +156,7 @@ otpreg_store_flow_user(otpreg_db_t *db, otpreg_store_flow_t *flow)
     owned = (columns[7].num != 0);
 
     flow->verified = (columns[1].num != 0);
-    flow->hopeless = flow->decoy || owned;
+    flow->unprovable = flow->decoy || owned;
 
     if (flow->otp.channel == OTPREG_CHANNEL_SMS) {
         flow->proved = phone_proved;

@@ -34,7 +34,7 @@ typedef struct {
     char                username[OTPREG_USERNAME_MAX + 1];
     bool                verified;       /* all was proved */
     bool                proved;         /* this address was */
-    bool                hopeless;       /* nothing can be proved with it */
+    bool                unprovable;       /* nothing can be proved with it */
     otpreg_store_to_t   other;          /* yet to be proved, or empty */
 } otpreg_store_flow_t;
 

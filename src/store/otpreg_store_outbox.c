@@ -48,7 +48,7 @@ typedef struct {
 
 typedef struct {
     const otpreg_store_message_t   *message;
-    otpreg_store_fate_t             fate;
+    otpreg_store_result_t           result;
     unsigned                        delay_ms;
     const char                     *reason;
 } otpreg_store_finish_work_t;
@@ -307,13 +307,13 @@ otpreg_store_claimed(otpreg_db_t *db, otpreg_store_claim_work_t *work)
 
 otpreg_outcome_t
 otpreg_store_finish(const otpreg_db_conf_t *conf,
-    const otpreg_store_message_t *message, otpreg_store_fate_t fate,
+    const otpreg_store_message_t *message, otpreg_store_result_t result,
     unsigned delay_ms, const char *reason, char *error)
 {
     otpreg_store_finish_work_t  work;
 
     work.message = message;
-    work.fate = fate;
+    work.result = result;
     work.delay_ms = delay_ms;
     work.reason = reason;
 
@@ -336,7 +336,7 @@ otpreg_store_finish_work(otpreg_db_t *db, void *data, bool lost)
     n = 0;
     sql = OTPREG_SQL_GIVEN_UP;
 
-    switch (work->fate) {
+    switch (work->result) {
 
     case OTPREG_STORE_SENT:
         params[0] = otpreg_store_id(work->message->id);
@@ -344,7 +344,7 @@ otpreg_store_finish_work(otpreg_db_t *db, void *data, bool lost)
 
     case OTPREG_STORE_LATER:
     case OTPREG_STORE_UNSENT:
-        sql = (work->fate == OTPREG_STORE_LATER) ? OTPREG_SQL_LATER
+        sql = (work->result == OTPREG_STORE_LATER) ? OTPREG_SQL_LATER
                                                  : OTPREG_SQL_UNSENT;
         params[n++] = otpreg_store_int((int64_t) work->delay_ms * 1000);
         break;

@@ -16,14 +16,14 @@ typedef enum {
     OTPREG_STORE_RESEND_NEW,        /* a new one, to the same address */
     OTPREG_STORE_RESEND_OTHER,      /* one to the user's other address */
     OTPREG_STORE_RESEND_CHANGED     /* one to an address that was changed */
-} otpreg_store_resend_way_t;
+} otpreg_store_resend_kind_t;
 
 
 typedef struct {
     const otpreg_store_resend_t    *in;
     otpreg_store_resent_t          *out;
     bool                            written;    /* a COMMIT was tried */
-    otpreg_store_resend_way_t       way;        /* of it */
+    otpreg_store_resend_kind_t      kind;        /* of it */
     otpreg_outcome_t                outcome;
 } otpreg_store_resend_work_t;
 
@@ -35,21 +35,21 @@ static otpreg_db_rc_t otpreg_store_resend_committed(otpreg_db_t *db,
     bool *committed);
 static otpreg_outcome_t otpreg_store_resend_decide(
     const otpreg_store_resend_t *in, const otpreg_store_flow_t *flow,
-    otpreg_store_resend_way_t *way, int64_t *retry_after);
+    otpreg_store_resend_kind_t *kind, int64_t *retry_after);
 static bool otpreg_store_resend_is_change(const otpreg_store_resend_t *in,
     const otpreg_store_flow_t *flow);
 static otpreg_db_rc_t otpreg_store_resend_write(otpreg_db_t *db,
     otpreg_store_resend_work_t *work, otpreg_store_flow_t *flow,
-    otpreg_store_resend_way_t way);
+    otpreg_store_resend_kind_t kind);
 static otpreg_db_rc_t otpreg_store_resend_same(otpreg_db_t *db,
     otpreg_store_resend_work_t *work, const otpreg_store_flow_t *flow);
 static void otpreg_store_resend_redirect(otpreg_store_flow_t *flow,
     const otpreg_store_to_t *to);
 static otpreg_db_rc_t otpreg_store_resend_user(otpreg_db_t *db,
-    otpreg_store_flow_t *flow, otpreg_store_resend_way_t way);
+    otpreg_store_flow_t *flow, otpreg_store_resend_kind_t kind);
 static otpreg_db_rc_t otpreg_store_resend_new(otpreg_db_t *db,
     otpreg_store_resend_work_t *work, const otpreg_store_flow_t *flow,
-    otpreg_store_resend_way_t way);
+    otpreg_store_resend_kind_t kind);
 
 
 otpreg_outcome_t
@@ -64,7 +64,7 @@ otpreg_store_resend(const otpreg_db_conf_t *conf,
     work.in = in;
     work.out = out;
     work.written = false;
-    work.way = OTPREG_STORE_RESEND_SAME;
+    work.kind = OTPREG_STORE_RESEND_SAME;
     work.outcome = OTPREG_ERROR;
 
     outcome = otpreg_store_run(conf, otpreg_store_resend_work, &work, error);
@@ -78,11 +78,11 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
 {
     otpreg_store_resend_work_t *work = data;
 
-    bool                       committed;
-    otpreg_db_rc_t             rc;
-    otpreg_store_flow_t        flow;
-    otpreg_store_resent_t     *out;
-    otpreg_store_resend_way_t  way;
+    bool                        committed;
+    otpreg_db_rc_t              rc;
+    otpreg_store_flow_t         flow;
+    otpreg_store_resent_t      *out;
+    otpreg_store_resend_kind_t  kind;
 
     out = work->out;
 
@@ -121,14 +121,14 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
     out->otp = flow.otp;
     out->expires_in = (flow.expires_in > 0) ? flow.expires_in : 0;
 
-    work->outcome = otpreg_store_resend_decide(work->in, &flow, &way,
+    work->outcome = otpreg_store_resend_decide(work->in, &flow, &kind,
                                                &out->retry_after);
     if (work->outcome != OTPREG_OK) {
         otpreg_db_rollback(db);
         return OTPREG_DB_OK;
     }
 
-    rc = otpreg_store_resend_write(db, work, &flow, way);
+    rc = otpreg_store_resend_write(db, work, &flow, kind);
     if (rc != OTPREG_DB_OK) {
         return rc;
     }
@@ -139,7 +139,7 @@ otpreg_store_resend_work(otpreg_db_t *db, void *data, bool lost)
     }
 
     work->written = true;
-    work->way = way;
+    work->kind = kind;
 
     return otpreg_db_commit(db);
 }
@@ -157,13 +157,13 @@ otpreg_store_resend_committed(otpreg_db_t *db,
 {
     otpreg_db_param_t  id;
 
-    if (work->way != OTPREG_STORE_RESEND_SAME) {
+    if (work->kind != OTPREG_STORE_RESEND_SAME) {
         id = otpreg_store_id(work->in->new_id);
 
         return otpreg_store_exists(db, OTPREG_SQL_OTP_EXISTS, &id, committed);
     }
 
-    if (flow->hopeless) {
+    if (flow->unprovable) {
 
         /* no message tells, but neither would one be sent twice */
 
@@ -179,7 +179,7 @@ otpreg_store_resend_committed(otpreg_db_t *db,
 
 static otpreg_outcome_t
 otpreg_store_resend_decide(const otpreg_store_resend_t *in,
-    const otpreg_store_flow_t *flow, otpreg_store_resend_way_t *way,
+    const otpreg_store_flow_t *flow, otpreg_store_resend_kind_t *kind,
     int64_t *retry_after)
 {
     int64_t  delay_us;
@@ -196,14 +196,14 @@ otpreg_store_resend_decide(const otpreg_store_resend_t *in,
             return OTPREG_CODE_SPENT;
         }
 
-        *way = OTPREG_STORE_RESEND_CHANGED;
+        *kind = OTPREG_STORE_RESEND_CHANGED;
 
         return (flow->changes < in->changes_max) ? OTPREG_OK
                                                  : OTPREG_CHANGE_LIMIT;
     }
 
     if (flow->consumed) {
-        *way = OTPREG_STORE_RESEND_OTHER;
+        *kind = OTPREG_STORE_RESEND_OTHER;
         return flow->other.address[0] ? OTPREG_OK : OTPREG_CODE_USED;
     }
 
@@ -216,7 +216,7 @@ otpreg_store_resend_decide(const otpreg_store_resend_t *in,
         return OTPREG_RESEND_TOO_SOON;
     }
 
-    *way = flow->alive ? OTPREG_STORE_RESEND_SAME : OTPREG_STORE_RESEND_NEW;
+    *kind = flow->alive ? OTPREG_STORE_RESEND_SAME : OTPREG_STORE_RESEND_NEW;
 
     return OTPREG_OK;
 }
@@ -236,7 +236,7 @@ otpreg_store_resend_is_change(const otpreg_store_resend_t *in,
 
 static otpreg_db_rc_t
 otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
-    otpreg_store_flow_t *flow, otpreg_store_resend_way_t way)
+    otpreg_store_flow_t *flow, otpreg_store_resend_kind_t kind)
 {
     otpreg_otp_t                  otp;
     otpreg_db_rc_t                rc;
@@ -246,16 +246,16 @@ otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
     in = work->in;
     out = work->out;
 
-    if (way == OTPREG_STORE_RESEND_OTHER) {
+    if (kind == OTPREG_STORE_RESEND_OTHER) {
         otpreg_store_resend_redirect(flow, &flow->other);
 
-    } else if (way == OTPREG_STORE_RESEND_CHANGED) {
+    } else if (kind == OTPREG_STORE_RESEND_CHANGED) {
         otpreg_store_resend_redirect(flow, &in->to);
     }
 
     otp = flow->otp;
 
-    if (way != OTPREG_STORE_RESEND_SAME) {
+    if (kind != OTPREG_STORE_RESEND_SAME) {
         memcpy(otp.id, in->new_id, OTPREG_ID_LEN);
         otp.digits = in->digits;
         snprintf(otp.key_name, sizeof(otp.key_name), "%s", in->key_name);
@@ -278,12 +278,12 @@ otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
         return OTPREG_DB_OK;
     }
 
-    if (way == OTPREG_STORE_RESEND_SAME) {
+    if (kind == OTPREG_STORE_RESEND_SAME) {
         return otpreg_store_resend_same(db, work, flow);
     }
 
-    if (way != OTPREG_STORE_RESEND_NEW) {
-        rc = otpreg_store_resend_user(db, flow, way);
+    if (kind != OTPREG_STORE_RESEND_NEW) {
+        rc = otpreg_store_resend_user(db, flow, kind);
         if (rc != OTPREG_DB_OK) {
             return rc;
         }
@@ -292,7 +292,7 @@ otpreg_store_resend_write(otpreg_db_t *db, otpreg_store_resend_work_t *work,
     out->otp = otp;
     out->expires_in = in->lifetime;
 
-    return otpreg_store_resend_new(db, work, flow, way);
+    return otpreg_store_resend_new(db, work, flow, kind);
 }
 
 
@@ -322,7 +322,7 @@ otpreg_store_resend_same(otpreg_db_t *db, otpreg_store_resend_work_t *work,
 
     rc = otpreg_db_exec(db, OTPREG_SQL_OTP_RESENT, &id, NULL, NULL);
 
-    if (rc != OTPREG_DB_OK || flow->hopeless) {
+    if (rc != OTPREG_DB_OK || flow->unprovable) {
         return rc;
     }
 
@@ -343,7 +343,7 @@ otpreg_store_resend_same(otpreg_db_t *db, otpreg_store_resend_work_t *work,
 
 static otpreg_db_rc_t
 otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_flow_t *flow,
-    otpreg_store_resend_way_t way)
+    otpreg_store_resend_kind_t kind)
 {
     bool               name_taken;
     unsigned           sql;
@@ -353,9 +353,9 @@ otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_flow_t *flow,
     rc = otpreg_store_owners(db, "", flow->otp.channel, flow->address_key,
                              &name_taken, &flow->decoy);
 
-    flow->hopeless = false;
+    flow->unprovable = false;
 
-    if (rc != OTPREG_DB_OK || way == OTPREG_STORE_RESEND_OTHER) {
+    if (rc != OTPREG_DB_OK || kind == OTPREG_STORE_RESEND_OTHER) {
         return rc;
     }
 
@@ -376,7 +376,7 @@ otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_flow_t *flow,
 
 static otpreg_db_rc_t
 otpreg_store_resend_new(otpreg_db_t *db, otpreg_store_resend_work_t *work,
-    const otpreg_store_flow_t *flow, otpreg_store_resend_way_t way)
+    const otpreg_store_flow_t *flow, otpreg_store_resend_kind_t kind)
 {
     otpreg_db_rc_t                rc;
     otpreg_db_param_t             params[2];
@@ -401,13 +401,13 @@ otpreg_store_resend_new(otpreg_db_t *db, otpreg_store_resend_work_t *work,
     issue.address_key = flow->address_key;
     issue.user_id = flow->user_id;
     issue.decoy = flow->decoy;
-    issue.silent = flow->hopeless;
+    issue.silent = flow->unprovable;
     issue.changes = flow->changes;
     issue.username = flow->username;
     issue.lang = flow->lang;
     issue.lifetime = in->lifetime;
 
-    if (way == OTPREG_STORE_RESEND_CHANGED && !flow->consumed) {
+    if (kind == OTPREG_STORE_RESEND_CHANGED && !flow->consumed) {
         issue.attempts = flow->attempts;
     }
 

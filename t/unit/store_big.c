@@ -383,7 +383,7 @@ store_big_outbox_jobs(void)
 
         for (j = 0; j < n && i < 4; j++) {
             store_big_is(otpreg_store_finish(&store_big_conf, &messages[j],
-                                             (otpreg_store_fate_t) (j % 4),
+                                             (otpreg_store_result_t) (j % 4),
                                              1000, "reason", store_big_error),
                          OTPREG_OK, "finish");
             store_big_is(otpreg_store_delivery(&store_big_conf,

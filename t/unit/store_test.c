@@ -605,7 +605,7 @@ store_test_claim(const char *lease, otpreg_store_message_t *messages,
 
 static otpreg_outcome_t
 store_test_finish(const otpreg_store_message_t *message,
-    otpreg_store_fate_t fate)
+    otpreg_store_result_t fate)
 {
     return otpreg_store_finish(&store_test_socket, message, fate, 30000,
                                "the reason", store_test_error);

@@ -5,8 +5,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OTPREG_AGAIN_H_INCLUDED_
-#define _NGX_HTTP_OTPREG_AGAIN_H_INCLUDED_
+#ifndef _NGX_HTTP_OTPREG_REISSUE_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_REISSUE_H_INCLUDED_
 
 
 #include "ngx_http_otpreg_limit.h"
@@ -25,7 +25,7 @@ typedef struct {
     char                        lease[OTPREG_LEASE_MAX + 1];
     otpreg_store_resent_t       out;
     ngx_http_otpreg_limit_hold_t hold;          /* of a form to resend */
-} ngx_http_otpreg_again_t;
+} ngx_http_otpreg_reissue_t;
 
 
 /*
@@ -37,25 +37,25 @@ typedef struct {
  *
  * NULL when there is no memory.
  */
-ngx_http_otpreg_again_t *ngx_http_otpreg_again_make(ngx_http_request_t *r,
+ngx_http_otpreg_reissue_t *ngx_http_otpreg_reissue_make(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_channel_t channel,
     const otpreg_store_to_t *to);
 
 
 /* Write it.  Thread: database pool. */
-void ngx_http_otpreg_again_store(ngx_http_otpreg_again_t *again);
+void ngx_http_otpreg_reissue_store(ngx_http_otpreg_reissue_t *reissue);
 
 
 /* After _store(), whatever became of the request.  Thread: event loop. */
-void ngx_http_otpreg_again_settle(ngx_http_otpreg_again_t *again);
+void ngx_http_otpreg_reissue_settle(ngx_http_otpreg_reissue_t *reissue);
 
 /* Instead of _store().  Thread: event loop. */
-void ngx_http_otpreg_again_unused(ngx_http_otpreg_again_t *again);
+void ngx_http_otpreg_reissue_unused(ngx_http_otpreg_reissue_t *reissue);
 
 
 /* The ticket of what was written, after OTPREG_OK.  Thread: event loop. */
-void ngx_http_otpreg_again_ticket(ngx_http_otpreg_ctx_t *ctx,
-    const ngx_http_otpreg_again_t *again);
+void ngx_http_otpreg_reissue_ticket(ngx_http_otpreg_ctx_t *ctx,
+    const ngx_http_otpreg_reissue_t *reissue);
 
 
-#endif /* _NGX_HTTP_OTPREG_AGAIN_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OTPREG_REISSUE_H_INCLUDED_ */

@@ -13,14 +13,14 @@
 
 #include <sodium.h>
 
-#include "ngx_http_otpreg_detached.h"
+#include "ngx_http_otpreg_background.h"
 
 
-static void ngx_http_otpreg_detached_wipe(void *data);
+static void ngx_http_otpreg_background_wipe(void *data);
 
 
 ngx_pool_t *
-ngx_http_otpreg_detached_create_pool(size_t size, ngx_log_t *log)
+ngx_http_otpreg_background_create_pool(size_t size, ngx_log_t *log)
 {
     ngx_pool_t          *pool;
     ngx_pool_cleanup_t  *cln;
@@ -38,7 +38,7 @@ ngx_http_otpreg_detached_create_pool(size_t size, ngx_log_t *log)
         return NULL;
     }
 
-    cln->handler = ngx_http_otpreg_detached_wipe;
+    cln->handler = ngx_http_otpreg_background_wipe;
     cln->data = pool;
 
     return pool;
@@ -55,7 +55,7 @@ ngx_http_otpreg_detached_create_pool(size_t size, ngx_log_t *log)
  */
 
 static void
-ngx_http_otpreg_detached_wipe(void *data)
+ngx_http_otpreg_background_wipe(void *data)
 {
     ngx_pool_t *pool = data;
 

@@ -5,8 +5,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OTPREG_DETACHED_H_INCLUDED_
-#define _NGX_HTTP_OTPREG_DETACHED_H_INCLUDED_
+#ifndef _NGX_HTTP_OTPREG_BACKGROUND_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_BACKGROUND_H_INCLUDED_
 
 
 #include "ngx_http_otpreg_module.h"
@@ -19,12 +19,12 @@
  */
 
 
-/* Open what all detached requests of the worker share. */
-ngx_int_t ngx_http_otpreg_detached_init(ngx_cycle_t *cycle);
+/* Open what all background requests of the worker share. */
+ngx_int_t ngx_http_otpreg_background_init(ngx_cycle_t *cycle);
 
 
 /* A pool all of whose memory is wiped before it is freed. */
-ngx_pool_t *ngx_http_otpreg_detached_create_pool(size_t size,
+ngx_pool_t *ngx_http_otpreg_background_create_pool(size_t size,
     ngx_log_t *log);
 
 
@@ -45,7 +45,7 @@ ngx_pool_t *ngx_http_otpreg_detached_create_pool(size_t size,
  * NULL when there is no memory or connection; broken and done are not called
  * then.
  */
-ngx_http_request_t *ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf,
+ngx_http_request_t *ngx_http_otpreg_background_create(ngx_http_conf_ctx_t *conf,
     ngx_msec_t time, ngx_http_event_handler_pt wake,
     ngx_http_cleanup_pt broken, ngx_http_cleanup_pt done, void *data);
 
@@ -58,7 +58,7 @@ ngx_http_request_t *ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf,
  *
  * NULL when there is no memory.
  */
-ngx_http_request_t *ngx_http_otpreg_detached_subrequest(ngx_http_request_t *r,
+ngx_http_request_t *ngx_http_otpreg_background_subrequest(ngx_http_request_t *r,
     ngx_str_t *uri, ngx_str_t *body,
     ngx_http_post_subrequest_pt handler, void *data);
 
@@ -67,18 +67,18 @@ ngx_http_request_t *ngx_http_otpreg_detached_subrequest(ngx_http_request_t *r,
  * The same for an answer of any length, which is not kept: sink sees it piece
  * by piece, the last one when wake calls _flush().  r must have a context.
  */
-ngx_http_request_t *ngx_http_otpreg_detached_stream(ngx_http_request_t *r,
+ngx_http_request_t *ngx_http_otpreg_background_stream(ngx_http_request_t *r,
     ngx_str_t *uri, ngx_str_t *body, ngx_http_otpreg_sink_pt sink,
     ngx_http_post_subrequest_pt handler, void *data);
-void ngx_http_otpreg_detached_flush(ngx_http_request_t *r);
+void ngx_http_otpreg_background_flush(ngx_http_request_t *r);
 
 
 /* Run what was started, outside of any handler of the request. */
-void ngx_http_otpreg_detached_run(ngx_http_request_t *r);
+void ngx_http_otpreg_background_run(ngx_http_request_t *r);
 
 
 /* End it.  r must not be used any more. */
-void ngx_http_otpreg_detached_end(ngx_http_request_t *r);
+void ngx_http_otpreg_background_end(ngx_http_request_t *r);
 
 
-#endif /* _NGX_HTTP_OTPREG_DETACHED_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OTPREG_BACKGROUND_H_INCLUDED_ */

@@ -9,22 +9,22 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_detached.h"
-#include "ngx_http_otpreg_detached_request.h"
+#include "ngx_http_otpreg_background.h"
+#include "ngx_http_otpreg_background_request.h"
 
 #if (NGX_HTTP_SSI)
 #include <ngx_http_ssi_filter_module.h>
 #endif
 
 
-#define NGX_HTTP_OTPREG_DETACHED_POOL  4096
+#define NGX_HTTP_OTPREG_BACKGROUND_POOL  4096
 
 
-static ngx_int_t ngx_http_otpreg_detached_ssi(ngx_http_request_t *r);
+static ngx_int_t ngx_http_otpreg_background_ssi(ngx_http_request_t *r);
 
 
 ngx_http_request_t *
-ngx_http_otpreg_detached_request(ngx_connection_t *c,
+ngx_http_otpreg_background_request(ngx_connection_t *c,
     ngx_http_conf_ctx_t *conf)
 {
     ngx_pool_t             *pool;
@@ -41,8 +41,8 @@ ngx_http_otpreg_detached_request(ngx_connection_t *c,
 
     hc->conf_ctx = conf;
 
-    pool = ngx_http_otpreg_detached_create_pool(NGX_HTTP_OTPREG_DETACHED_POOL,
-                                                c->log);
+    pool = ngx_http_otpreg_background_create_pool(
+                                     NGX_HTTP_OTPREG_BACKGROUND_POOL, c->log);
     if (pool == NULL) {
         return NULL;
     }
@@ -85,7 +85,7 @@ ngx_http_otpreg_detached_request(ngx_connection_t *c,
  */
 
 static ngx_int_t
-ngx_http_otpreg_detached_ssi(ngx_http_request_t *r)
+ngx_http_otpreg_background_ssi(ngx_http_request_t *r)
 {
 #if (NGX_HTTP_SSI)
 
@@ -105,7 +105,7 @@ ngx_http_otpreg_detached_ssi(ngx_http_request_t *r)
 
 
 ngx_int_t
-ngx_http_otpreg_detached_fill(ngx_http_request_t *r)
+ngx_http_otpreg_background_fill(ngx_http_request_t *r)
 {
     ngx_time_t                 *tp;
     ngx_table_elt_t            *h;
@@ -133,7 +133,7 @@ ngx_http_otpreg_detached_fill(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ngx_http_otpreg_detached_ssi(r) != NGX_OK) {
+    if (ngx_http_otpreg_background_ssi(r) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -5,8 +5,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OTPREG_ONCE_H_INCLUDED_
-#define _NGX_HTTP_OTPREG_ONCE_H_INCLUDED_
+#ifndef _NGX_HTTP_OTPREG_USED_FORM_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_USED_FORM_H_INCLUDED_
 
 
 #include "otpreg_form_token.h"
@@ -21,7 +21,7 @@
 
 
 /* The zone, made when it is first asked for; NULL after an [emerg] line. */
-ngx_shm_zone_t *ngx_http_otpreg_once_zone(ngx_conf_t *cf);
+ngx_shm_zone_t *ngx_http_otpreg_used_form_zone(ngx_conf_t *cf);
 
 
 /* the newest use of a form */
@@ -33,16 +33,16 @@ typedef struct {
     uint8_t                     sender[OTPREG_FORM_SENDER_LEN];
     uint8_t                     values[OTPREG_FORM_VALUES_LEN];
     uint8_t                     otp_id[OTPREG_ID_LEN];  /* the sign-up's */
-} ngx_http_otpreg_once_t;
+} ngx_http_otpreg_used_form_t;
 
 
 /* a form that a request has used */
 
 typedef struct {
     ngx_shm_zone_t             *zone;           /* NULL: there is none */
-    ngx_http_otpreg_once_t      use;
-    ngx_http_otpreg_once_t      before;         /* or unused */
-} ngx_http_otpreg_once_hold_t;
+    ngx_http_otpreg_used_form_t use;
+    ngx_http_otpreg_used_form_t before;         /* or unused */
+} ngx_http_otpreg_used_form_hold_t;
 
 
 /*
@@ -57,12 +57,13 @@ typedef struct {
  * somebody who went back and corrected it.  NGX_BUSY when the sender has used
  * it just so, NGX_DECLINED when somebody else did.
  */
-ngx_int_t ngx_http_otpreg_once_use(ngx_shm_zone_t *zone,
-    const otpreg_form_token_t *form, ngx_http_otpreg_once_t *use,
-    ngx_http_otpreg_once_hold_t *hold);
+ngx_int_t ngx_http_otpreg_used_form_use(ngx_shm_zone_t *zone,
+    const otpreg_form_token_t *form, ngx_http_otpreg_used_form_t *use,
+    ngx_http_otpreg_used_form_hold_t *hold);
 
 /* As it was before; also when nothing is held. */
-void ngx_http_otpreg_once_give_back(ngx_http_otpreg_once_hold_t *hold);
+void ngx_http_otpreg_used_form_give_back(
+    ngx_http_otpreg_used_form_hold_t *hold);
 
 
-#endif /* _NGX_HTTP_OTPREG_ONCE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OTPREG_USED_FORM_H_INCLUDED_ */

@@ -9,12 +9,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_detached.h"
-#include "ngx_http_otpreg_detached_request.h"
+#include "ngx_http_otpreg_background.h"
+#include "ngx_http_otpreg_background_request.h"
 
 
 /* ms that a body may take after its header, where only the status counts */
-#define NGX_HTTP_OTPREG_DETACHED_TICK  5000
+#define NGX_HTTP_OTPREG_BACKGROUND_TICK  5000
 
 
 /* how long a request may take */
@@ -24,46 +24,46 @@ typedef struct {
     ngx_msec_t              left;           /* after this tick */
     ngx_msec_t              tick;
     ngx_http_request_t     *answering;      /* its header came before a tick */
-} ngx_http_otpreg_detached_timer_t;
+} ngx_http_otpreg_background_timer_t;
 
 
-/* one end of it is lent to every detached connection: a valid descriptor */
+/* one end of it is lent to every background connection: a valid descriptor */
 
-static ngx_socket_t     ngx_http_otpreg_detached_pair[2] = { -1, -1 };
+static ngx_socket_t     ngx_http_otpreg_background_pair[2] = { -1, -1 };
 
-static struct sockaddr  ngx_http_otpreg_detached_sockaddr = {
+static struct sockaddr  ngx_http_otpreg_background_sockaddr = {
     .sa_family = AF_UNIX
 };
 
 
-static ngx_connection_t *ngx_http_otpreg_detached_connection(
+static ngx_connection_t *ngx_http_otpreg_background_connection(
     ngx_http_core_loc_conf_t *clcf);
-static ngx_int_t ngx_http_otpreg_detached_log(ngx_connection_t *c,
+static ngx_int_t ngx_http_otpreg_background_log(ngx_connection_t *c,
     ngx_http_core_loc_conf_t *clcf);
-static ngx_int_t ngx_http_otpreg_detached_timer(ngx_http_request_t *r,
+static ngx_int_t ngx_http_otpreg_background_timer(ngx_http_request_t *r,
     ngx_msec_t time, ngx_uint_t status_only);
-static void ngx_http_otpreg_detached_untimed(void *data);
-static void ngx_http_otpreg_detached_read(ngx_event_t *ev);
-static void ngx_http_otpreg_detached_write(ngx_event_t *ev);
-static void ngx_http_otpreg_detached_over(ngx_event_t *ev);
-static void ngx_http_otpreg_detached_break_off(ngx_connection_t *c);
-static ssize_t ngx_http_otpreg_detached_recv(ngx_connection_t *c, u_char *buf,
+static void ngx_http_otpreg_background_untimed(void *data);
+static void ngx_http_otpreg_background_read(ngx_event_t *ev);
+static void ngx_http_otpreg_background_write(ngx_event_t *ev);
+static void ngx_http_otpreg_background_over(ngx_event_t *ev);
+static void ngx_http_otpreg_background_break_off(ngx_connection_t *c);
+static ssize_t ngx_http_otpreg_background_recv(ngx_connection_t *c, u_char *buf,
     size_t size);
-static ssize_t ngx_http_otpreg_detached_recv_chain(ngx_connection_t *c,
+static ssize_t ngx_http_otpreg_background_recv_chain(ngx_connection_t *c,
     ngx_chain_t *in, off_t limit);
-static ssize_t ngx_http_otpreg_detached_send(ngx_connection_t *c, u_char *buf,
+static ssize_t ngx_http_otpreg_background_send(ngx_connection_t *c, u_char *buf,
     size_t size);
-static ngx_chain_t *ngx_http_otpreg_detached_send_chain(ngx_connection_t *c,
+static ngx_chain_t *ngx_http_otpreg_background_send_chain(ngx_connection_t *c,
     ngx_chain_t *in, off_t limit);
 
 
 ngx_int_t
-ngx_http_otpreg_detached_init(ngx_cycle_t *cycle)
+ngx_http_otpreg_background_init(ngx_cycle_t *cycle)
 {
     ngx_uint_t    i;
     ngx_socket_t *pair;
 
-    pair = ngx_http_otpreg_detached_pair;
+    pair = ngx_http_otpreg_background_pair;
 
     if (pair[0] != (ngx_socket_t) -1) {
         return NGX_OK;
@@ -90,7 +90,7 @@ ngx_http_otpreg_detached_init(ngx_cycle_t *cycle)
 
 
 ngx_http_request_t *
-ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
+ngx_http_otpreg_background_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
     ngx_http_event_handler_pt wake, ngx_http_cleanup_pt broken,
     ngx_http_cleanup_pt done, void *data)
 {
@@ -102,12 +102,12 @@ ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
 
     clcf = conf->loc_conf[ngx_http_core_module.ctx_index];
 
-    c = ngx_http_otpreg_detached_connection(clcf);
+    c = ngx_http_otpreg_background_connection(clcf);
     if (c == NULL) {
         return NULL;
     }
 
-    r = ngx_http_otpreg_detached_request(c, conf);
+    r = ngx_http_otpreg_background_request(c, conf);
     if (r == NULL) {
         ngx_destroy_pool(c->pool);
         ngx_close_connection(c);
@@ -122,10 +122,10 @@ ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
     cln = ngx_http_cleanup_add(r, 0);
 
     if (end == NULL || cln == NULL
-        || ngx_http_otpreg_detached_fill(r) != NGX_OK
-        || ngx_http_otpreg_detached_timer(r, time, broken != NULL) != NGX_OK)
+        || ngx_http_otpreg_background_fill(r) != NGX_OK
+        || ngx_http_otpreg_background_timer(r, time, broken != NULL) != NGX_OK)
     {
-        ngx_http_otpreg_detached_end(r);
+        ngx_http_otpreg_background_end(r);
         return NULL;
     }
 
@@ -149,28 +149,28 @@ ngx_http_otpreg_detached_create(ngx_http_conf_ctx_t *conf, ngx_msec_t time,
 /* not that of the connection, which an upstream takes out of the tree */
 
 static ngx_int_t
-ngx_http_otpreg_detached_timer(ngx_http_request_t *r, ngx_msec_t time,
+ngx_http_otpreg_background_timer(ngx_http_request_t *r, ngx_msec_t time,
     ngx_uint_t status_only)
 {
-    ngx_http_cleanup_t                *cln;
-    ngx_http_otpreg_detached_timer_t  *timer;
+    ngx_http_cleanup_t                  *cln;
+    ngx_http_otpreg_background_timer_t  *timer;
 
-    timer = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_detached_timer_t));
+    timer = ngx_pcalloc(r->pool, sizeof(ngx_http_otpreg_background_timer_t));
     cln = ngx_http_cleanup_add(r, 0);
 
     if (timer == NULL || cln == NULL) {
         return NGX_ERROR;
     }
 
-    timer->tick = (status_only && time > NGX_HTTP_OTPREG_DETACHED_TICK)
-                  ? NGX_HTTP_OTPREG_DETACHED_TICK : time;
+    timer->tick = (status_only && time > NGX_HTTP_OTPREG_BACKGROUND_TICK)
+                  ? NGX_HTTP_OTPREG_BACKGROUND_TICK : time;
     timer->left = time - timer->tick;
 
-    timer->event.handler = ngx_http_otpreg_detached_over;
+    timer->event.handler = ngx_http_otpreg_background_over;
     timer->event.data = r->connection;
     timer->event.log = r->connection->log;
 
-    cln->handler = ngx_http_otpreg_detached_untimed;
+    cln->handler = ngx_http_otpreg_background_untimed;
     cln->data = &timer->event;
 
     ngx_add_timer(&timer->event, timer->tick);
@@ -180,7 +180,7 @@ ngx_http_otpreg_detached_timer(ngx_http_request_t *r, ngx_msec_t time,
 
 
 static void
-ngx_http_otpreg_detached_untimed(void *data)
+ngx_http_otpreg_background_untimed(void *data)
 {
     ngx_event_t *ev = data;
 
@@ -191,12 +191,12 @@ ngx_http_otpreg_detached_untimed(void *data)
 
 
 static ngx_connection_t *
-ngx_http_otpreg_detached_connection(ngx_http_core_loc_conf_t *clcf)
+ngx_http_otpreg_background_connection(ngx_http_core_loc_conf_t *clcf)
 {
     ngx_socket_t       fd;
     ngx_connection_t  *c;
 
-    fd = ngx_http_otpreg_detached_pair[0];
+    fd = ngx_http_otpreg_background_pair[0];
 
     c = ngx_get_connection(fd, ngx_cycle->log);
     if (c == NULL) {
@@ -210,13 +210,13 @@ ngx_http_otpreg_detached_connection(ngx_http_core_loc_conf_t *clcf)
     /* as QUIC streams: the descriptor is neither removed nor closed */
     c->shared = 1;
 
-    c->pool = ngx_http_otpreg_detached_create_pool(1024, ngx_cycle->log);
+    c->pool = ngx_http_otpreg_background_create_pool(1024, ngx_cycle->log);
     if (c->pool == NULL) {
         ngx_close_connection(c);
         return NULL;
     }
 
-    if (ngx_http_otpreg_detached_log(c, clcf) != NGX_OK) {
+    if (ngx_http_otpreg_background_log(c, clcf) != NGX_OK) {
         ngx_destroy_pool(c->pool);
         ngx_close_connection(c);
         return NULL;
@@ -224,24 +224,24 @@ ngx_http_otpreg_detached_connection(ngx_http_core_loc_conf_t *clcf)
 
     c->type = SOCK_STREAM;
     c->log_error = NGX_ERROR_INFO;
-    c->sockaddr = &ngx_http_otpreg_detached_sockaddr;
+    c->sockaddr = &ngx_http_otpreg_background_sockaddr;
     c->socklen = sizeof(sa_family_t);
     c->local_sockaddr = c->sockaddr;
     c->local_socklen = c->socklen;
     ngx_str_set(&c->addr_text, "unix:");
 
-    c->recv = ngx_http_otpreg_detached_recv;
-    c->recv_chain = ngx_http_otpreg_detached_recv_chain;
-    c->send = ngx_http_otpreg_detached_send;
-    c->send_chain = ngx_http_otpreg_detached_send_chain;
+    c->recv = ngx_http_otpreg_background_recv;
+    c->recv_chain = ngx_http_otpreg_background_recv_chain;
+    c->send = ngx_http_otpreg_background_send;
+    c->send_chain = ngx_http_otpreg_background_send_chain;
 
     /* never added to the event loop, for it seems to be there */
 
     c->read->active = 1;
-    c->read->handler = ngx_http_otpreg_detached_read;
+    c->read->handler = ngx_http_otpreg_background_read;
     c->write->active = 1;
     c->write->ready = 1;
-    c->write->handler = ngx_http_otpreg_detached_write;
+    c->write->handler = ngx_http_otpreg_background_write;
 
     c->tcp_nodelay = NGX_TCP_NODELAY_DISABLED;
     c->tcp_nopush = NGX_TCP_NOPUSH_DISABLED;
@@ -251,7 +251,7 @@ ngx_http_otpreg_detached_connection(ngx_http_core_loc_conf_t *clcf)
 
 
 static ngx_int_t
-ngx_http_otpreg_detached_log(ngx_connection_t *c,
+ngx_http_otpreg_background_log(ngx_connection_t *c,
     ngx_http_core_loc_conf_t *clcf)
 {
     ngx_log_t           *log;
@@ -289,23 +289,23 @@ ngx_http_otpreg_detached_log(ngx_connection_t *c,
 /* the filter that writes has kept back what is too little for a packet */
 
 void
-ngx_http_otpreg_detached_flush(ngx_http_request_t *r)
+ngx_http_otpreg_background_flush(ngx_http_request_t *r)
 {
     if (r->out != NULL) {
-        (void) ngx_http_otpreg_detached_send_chain(r->connection, r->out, 0);
+        (void) ngx_http_otpreg_background_send_chain(r->connection, r->out, 0);
     }
 }
 
 
 void
-ngx_http_otpreg_detached_run(ngx_http_request_t *r)
+ngx_http_otpreg_background_run(ngx_http_request_t *r)
 {
     ngx_http_run_posted_requests(r->connection);
 }
 
 
 void
-ngx_http_otpreg_detached_end(ngx_http_request_t *r)
+ngx_http_otpreg_background_end(ngx_http_request_t *r)
 {
     /* no keepalive and no lingering close */
     r->connection->read->eof = 1;
@@ -317,13 +317,13 @@ ngx_http_otpreg_detached_end(ngx_http_request_t *r)
 /* the worker shuts down and does not wait any longer, or we have posted it */
 
 static void
-ngx_http_otpreg_detached_read(ngx_event_t *ev)
+ngx_http_otpreg_background_read(ngx_event_t *ev)
 {
     ngx_connection_t *c = ev->data;
 
     if (ev->timedout || c->close) {
         ev->timedout = 0;
-        ngx_http_otpreg_detached_break_off(c);
+        ngx_http_otpreg_background_break_off(c);
     }
 }
 
@@ -331,7 +331,7 @@ ngx_http_otpreg_detached_read(ngx_event_t *ev)
 /* as ngx_http_request_handler(): limit_req, for one, delays by this event */
 
 static void
-ngx_http_otpreg_detached_write(ngx_event_t *ev)
+ngx_http_otpreg_background_write(ngx_event_t *ev)
 {
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
@@ -340,7 +340,7 @@ ngx_http_otpreg_detached_write(ngx_event_t *ev)
     r = c->data;
 
     if (c->close) {
-        ngx_http_otpreg_detached_break_off(c);
+        ngx_http_otpreg_background_break_off(c);
         return;
     }
 
@@ -358,18 +358,18 @@ ngx_http_otpreg_detached_write(ngx_event_t *ev)
 /* the time is over, or an answer whose status has come drips its body */
 
 static void
-ngx_http_otpreg_detached_over(ngx_event_t *ev)
+ngx_http_otpreg_background_over(ngx_event_t *ev)
 {
-    ngx_connection_t                  *c;
-    ngx_http_request_t                *r;
-    ngx_http_otpreg_detached_timer_t  *timer;
+    ngx_connection_t                    *c;
+    ngx_http_request_t                  *r;
+    ngx_http_otpreg_background_timer_t  *timer;
 
     c = ev->data;
     r = c->data;
-    timer = (ngx_http_otpreg_detached_timer_t *) ev;
+    timer = (ngx_http_otpreg_background_timer_t *) ev;
 
     if (timer->left == 0 || timer->answering == r) {
-        ngx_http_otpreg_detached_break_off(c);
+        ngx_http_otpreg_background_break_off(c);
         return;
     }
 
@@ -384,7 +384,7 @@ ngx_http_otpreg_detached_over(ngx_event_t *ev)
 
 
 static void
-ngx_http_otpreg_detached_break_off(ngx_connection_t *c)
+ngx_http_otpreg_background_break_off(ngx_connection_t *c)
 {
     ngx_http_request_t  *r;
 
@@ -398,14 +398,14 @@ ngx_http_otpreg_detached_break_off(ngx_connection_t *c)
 
 
 static ssize_t
-ngx_http_otpreg_detached_recv(ngx_connection_t *c, u_char *buf, size_t size)
+ngx_http_otpreg_background_recv(ngx_connection_t *c, u_char *buf, size_t size)
 {
     return NGX_AGAIN;
 }
 
 
 static ssize_t
-ngx_http_otpreg_detached_recv_chain(ngx_connection_t *c, ngx_chain_t *in,
+ngx_http_otpreg_background_recv_chain(ngx_connection_t *c, ngx_chain_t *in,
     off_t limit)
 {
     return NGX_AGAIN;
@@ -413,7 +413,7 @@ ngx_http_otpreg_detached_recv_chain(ngx_connection_t *c, ngx_chain_t *in,
 
 
 static ssize_t
-ngx_http_otpreg_detached_send(ngx_connection_t *c, u_char *buf, size_t size)
+ngx_http_otpreg_background_send(ngx_connection_t *c, u_char *buf, size_t size)
 {
     c->sent += size;
 
@@ -422,7 +422,7 @@ ngx_http_otpreg_detached_send(ngx_connection_t *c, u_char *buf, size_t size)
 
 
 static ngx_chain_t *
-ngx_http_otpreg_detached_send_chain(ngx_connection_t *c, ngx_chain_t *in,
+ngx_http_otpreg_background_send_chain(ngx_connection_t *c, ngx_chain_t *in,
     off_t limit)
 {
     ngx_buf_t              *b;

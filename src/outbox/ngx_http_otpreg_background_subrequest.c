@@ -9,26 +9,26 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_detached.h"
+#include "ngx_http_otpreg_background.h"
 
 
-static ngx_http_request_t *ngx_http_otpreg_detached_start(
+static ngx_http_request_t *ngx_http_otpreg_background_start(
     ngx_http_request_t *r, ngx_str_t *uri, ngx_str_t *body, ngx_uint_t how,
     ngx_http_post_subrequest_pt handler, void *data);
 
 
 ngx_http_request_t *
-ngx_http_otpreg_detached_subrequest(ngx_http_request_t *r, ngx_str_t *uri,
+ngx_http_otpreg_background_subrequest(ngx_http_request_t *r, ngx_str_t *uri,
     ngx_str_t *body, ngx_http_post_subrequest_pt handler, void *data)
 {
-    return ngx_http_otpreg_detached_start(r, uri, body,
+    return ngx_http_otpreg_background_start(r, uri, body,
                                           NGX_HTTP_SUBREQUEST_IN_MEMORY,
                                           handler, data);
 }
 
 
 ngx_http_request_t *
-ngx_http_otpreg_detached_stream(ngx_http_request_t *r, ngx_str_t *uri,
+ngx_http_otpreg_background_stream(ngx_http_request_t *r, ngx_str_t *uri,
     ngx_str_t *body, ngx_http_otpreg_sink_pt sink,
     ngx_http_post_subrequest_pt handler, void *data)
 {
@@ -40,7 +40,7 @@ ngx_http_otpreg_detached_stream(ngx_http_request_t *r, ngx_str_t *uri,
     ctx->background.sink = sink;
     ctx->background.sink_data = data;
 
-    sr = ngx_http_otpreg_detached_start(r, uri, body, 0, handler, data);
+    sr = ngx_http_otpreg_background_start(r, uri, body, 0, handler, data);
 
     if (sr != NULL) {
 
@@ -54,7 +54,7 @@ ngx_http_otpreg_detached_stream(ngx_http_request_t *r, ngx_str_t *uri,
 
 
 static ngx_http_request_t *
-ngx_http_otpreg_detached_start(ngx_http_request_t *r, ngx_str_t *uri,
+ngx_http_otpreg_background_start(ngx_http_request_t *r, ngx_str_t *uri,
     ngx_str_t *body, ngx_uint_t how, ngx_http_post_subrequest_pt handler,
     void *data)
 {
