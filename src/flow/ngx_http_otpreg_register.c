@@ -78,7 +78,7 @@ ngx_http_otpreg_register_handler(ngx_http_request_t *r)
 }
 
 
-/* who comes back to the form finds in it what this browser has sent before */
+/* prefill the form from the cookie */
 
 static void
 ngx_http_otpreg_register_again(ngx_http_request_t *r,
@@ -147,7 +147,7 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
 }
 
 
-/* one service after the other, as far as there is no error */
+/* one service after the other: stop at the first error */
 
 static void
 ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)

@@ -180,7 +180,7 @@ ngx_http_otpreg_release(ngx_http_request_t *r)
     r->write_event_handler = ngx_http_otpreg_release_event;
 
     /*
-     * As limit_req delays a request.  This timer comes too late by intent: it
+     * As limit_req delays a request.  This timer is late on purpose: it
      * makes a worker that exits wait for the answer.
      */
 

@@ -43,7 +43,7 @@ struct ngx_http_otpreg_callout_s {
 
     ngx_uint_t                  status;
 
-    /* ask.c's */
+    /* of callout.c */
 
     ngx_http_request_t         *request;    /* who waits */
     ngx_http_request_t         *background;

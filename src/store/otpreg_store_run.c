@@ -295,7 +295,7 @@ otpreg_store_now_ms(void)
 }
 
 
-/* random, so that two that met do not meet again */
+/* random, so that two that collided do not collide again */
 
 static void
 otpreg_store_pause(unsigned try)
