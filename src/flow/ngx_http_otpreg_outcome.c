@@ -13,6 +13,10 @@
 #include "ngx_http_otpreg_outcome.h"
 
 
+/* seconds until a queue or a database may be free again */
+#define NGX_HTTP_OTPREG_RETRY_AFTER  5
+
+
 /* a sentence may hold "{n}", the number that belongs to it */
 
 typedef struct {
@@ -22,8 +26,24 @@ typedef struct {
 } ngx_http_otpreg_answer_t;
 
 
-static ngx_uint_t ngx_http_otpreg_outcome_number(ngx_http_otpreg_ctx_t *ctx,
-    otpreg_outcome_t outcome);
+typedef ngx_uint_t (*ngx_http_otpreg_number_pt)(ngx_http_otpreg_ctx_t *ctx);
+
+
+/* whether a client may try again by itself, and when */
+
+typedef enum {
+    NGX_HTTP_OTPREG_RETRY_NEVER = 0,
+    NGX_HTTP_OTPREG_RETRY_SOON,
+    NGX_HTTP_OTPREG_RETRY_THEN          /* ctx->answer.retry_after */
+} ngx_http_otpreg_retry_e;
+
+
+static ngx_uint_t ngx_http_otpreg_number_name(ngx_http_otpreg_ctx_t *ctx);
+static ngx_uint_t ngx_http_otpreg_number_short(ngx_http_otpreg_ctx_t *ctx);
+static ngx_uint_t ngx_http_otpreg_number_long(ngx_http_otpreg_ctx_t *ctx);
+static ngx_uint_t ngx_http_otpreg_number_digits(ngx_http_otpreg_ctx_t *ctx);
+static ngx_uint_t ngx_http_otpreg_number_seconds(ngx_http_otpreg_ctx_t *ctx);
+static ngx_uint_t ngx_http_otpreg_number_minutes(ngx_http_otpreg_ctx_t *ctx);
 
 
 static const ngx_http_otpreg_answer_t
@@ -251,6 +271,35 @@ static const ngx_http_otpreg_answer_t
 };
 
 
+/* what "{n}" is in a sentence */
+
+static const ngx_http_otpreg_number_pt
+    ngx_http_otpreg_numbers[OTPREG_OUTCOMES] =
+{
+    [OTPREG_USERNAME_TOO_LONG] = ngx_http_otpreg_number_name,
+    [OTPREG_PASSWORD_TOO_SHORT] = ngx_http_otpreg_number_short,
+    [OTPREG_PASSWORD_TOO_LONG] = ngx_http_otpreg_number_long,
+    [OTPREG_CODE_FORMAT] = ngx_http_otpreg_number_digits,
+    [OTPREG_RESEND_TOO_SOON] = ngx_http_otpreg_number_seconds,
+    [OTPREG_CLIENT_LIMIT] = ngx_http_otpreg_number_minutes
+};
+
+
+static const ngx_http_otpreg_retry_e
+    ngx_http_otpreg_retries[OTPREG_OUTCOMES] =
+{
+    [OTPREG_BUSY] = NGX_HTTP_OTPREG_RETRY_SOON,
+    [OTPREG_DATABASE_DOWN] = NGX_HTTP_OTPREG_RETRY_SOON,
+    [OTPREG_CHALLENGE_DOWN] = NGX_HTTP_OTPREG_RETRY_SOON,
+    [OTPREG_BREACH_DOWN] = NGX_HTTP_OTPREG_RETRY_SOON,
+    [OTPREG_RESEND_TOO_SOON] = NGX_HTTP_OTPREG_RETRY_THEN,
+    [OTPREG_ADDRESS_LIMIT] = NGX_HTTP_OTPREG_RETRY_THEN,
+    [OTPREG_CLIENT_LIMIT] = NGX_HTTP_OTPREG_RETRY_THEN,
+    [OTPREG_SMS_LIMIT] = NGX_HTTP_OTPREG_RETRY_THEN,
+    [OTPREG_MAIL_LIMIT] = NGX_HTTP_OTPREG_RETRY_THEN
+};
+
+
 ngx_uint_t
 ngx_http_otpreg_outcome_status(otpreg_outcome_t outcome)
 {
@@ -271,6 +320,7 @@ ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
 {
     u_char                            *n, *p;
     const ngx_str_t                   *text;
+    ngx_http_otpreg_number_pt          number;
     const ngx_http_otpreg_language_t  *language;
 
     text = &ngx_http_otpreg_answers[outcome].sentence;
@@ -287,6 +337,12 @@ ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    number = ngx_http_otpreg_numbers[outcome];
+
+    if (number == NULL) {
+        number = ngx_http_otpreg_number_seconds;
+    }
+
     p = ngx_pnalloc(r->pool, text->len + NGX_INT_T_LEN);
     if (p == NULL) {
         return NGX_ERROR;
@@ -295,7 +351,7 @@ ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
     sentence->data = p;
 
     p = ngx_cpymem(p, text->data, n - text->data);
-    p = ngx_sprintf(p, "%ui", ngx_http_otpreg_outcome_number(ctx, outcome));
+    p = ngx_sprintf(p, "%ui", number(ctx));
     n += sizeof("{n}") - 1;
     p = ngx_cpymem(p, n, text->data + text->len - n);
 
@@ -305,32 +361,62 @@ ngx_http_otpreg_outcome_sentence(ngx_http_request_t *r,
 }
 
 
-static ngx_uint_t
-ngx_http_otpreg_outcome_number(ngx_http_otpreg_ctx_t *ctx,
-    otpreg_outcome_t outcome)
+time_t
+ngx_http_otpreg_outcome_retry_after(ngx_http_otpreg_ctx_t *ctx)
 {
-    switch (outcome) {
+    switch (ngx_http_otpreg_retries[ctx->outcome]) {
 
-    case OTPREG_USERNAME_TOO_LONG:
-        return OTPREG_USERNAME_MAX;
+    case NGX_HTTP_OTPREG_RETRY_SOON:
+        return NGX_HTTP_OTPREG_RETRY_AFTER;
 
-    case OTPREG_PASSWORD_TOO_SHORT:
-        return ctx->conf->password_min;
-
-    case OTPREG_PASSWORD_TOO_LONG:
-        return ctx->conf->password_max;
-
-    case OTPREG_CODE_FORMAT:
-        return ctx->has_ticket ? ctx->ticket.otp.digits
-                               : ctx->conf->code_length;
-
-    case OTPREG_CLIENT_LIMIT:
-
-        /* minutes, and never one, so that a sentence needs no singular */
-
-        return ngx_max((ctx->answer.retry_after + 59) / 60, 2);
-
-    default:                            /* OTPREG_RESEND_TOO_SOON */
+    case NGX_HTTP_OTPREG_RETRY_THEN:
         return ctx->answer.retry_after;
+
+    default:                            /* NGX_HTTP_OTPREG_RETRY_NEVER */
+        return -1;
     }
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_number_name(ngx_http_otpreg_ctx_t *ctx)
+{
+    return OTPREG_USERNAME_MAX;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_number_short(ngx_http_otpreg_ctx_t *ctx)
+{
+    return ctx->conf->password_min;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_number_long(ngx_http_otpreg_ctx_t *ctx)
+{
+    return ctx->conf->password_max;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_number_digits(ngx_http_otpreg_ctx_t *ctx)
+{
+    return ctx->has_ticket ? ctx->ticket.otp.digits : ctx->conf->code_length;
+}
+
+
+static ngx_uint_t
+ngx_http_otpreg_number_seconds(ngx_http_otpreg_ctx_t *ctx)
+{
+    return ctx->answer.retry_after;
+}
+
+
+/* never one, so that a sentence needs no singular */
+
+static ngx_uint_t
+ngx_http_otpreg_number_minutes(ngx_http_otpreg_ctx_t *ctx)
+{
+    return ngx_max((ctx->answer.retry_after + 59) / 60, 2);
 }

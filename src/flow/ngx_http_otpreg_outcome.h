@@ -20,6 +20,11 @@
 
 ngx_uint_t ngx_http_otpreg_outcome_status(otpreg_outcome_t outcome);
 
+/*
+ * Seconds for Retry-After of the answer with ctx->outcome; -1: it has none.
+ */
+time_t ngx_http_otpreg_outcome_retry_after(ngx_http_otpreg_ctx_t *ctx);
+
 /* empty for OTPREG_OK */
 const ngx_str_t *ngx_http_otpreg_outcome_code(otpreg_outcome_t outcome);
 

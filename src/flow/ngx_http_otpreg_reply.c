@@ -18,10 +18,6 @@
 #include "ngx_http_otpreg_ticket.h"
 
 
-/* what a client should wait after a 503, seconds */
-#define NGX_HTTP_OTPREG_RETRY_AFTER     5
-
-
 static ngx_uint_t ngx_http_otpreg_reply_news(
     const ngx_http_otpreg_ctx_t *ctx);
 static ngx_int_t ngx_http_otpreg_reply_ok(ngx_http_request_t *r,
@@ -449,24 +445,9 @@ ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
     time_t     seconds;
     ngx_str_t  value;
 
-    switch (ctx->outcome) {
+    seconds = ngx_http_otpreg_outcome_retry_after(ctx);
 
-    case OTPREG_BUSY:
-    case OTPREG_DATABASE_DOWN:
-    case OTPREG_CHALLENGE_DOWN:
-    case OTPREG_BREACH_DOWN:
-        seconds = NGX_HTTP_OTPREG_RETRY_AFTER;
-        break;
-
-    case OTPREG_RESEND_TOO_SOON:
-    case OTPREG_ADDRESS_LIMIT:
-    case OTPREG_CLIENT_LIMIT:
-    case OTPREG_SMS_LIMIT:
-    case OTPREG_MAIL_LIMIT:
-        seconds = ctx->answer.retry_after;
-        break;
-
-    default:
+    if (seconds == -1) {
         return NGX_OK;
     }
 
