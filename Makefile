@@ -187,7 +187,8 @@ FLOWS_ASAN = $(filter-out t/browser% t/compat.t t/core.t t/demo.t \
 FLOWS_VALGRIND = t/flow.t
 
 # where threads and the event loop meet, and break-offs in every phase
-FLOWS_TSAN = t/flow.t t/breach.t t/couriers.t t/faults.t t/reload.t t/stall.t
+FLOWS_TSAN = t/aio.t t/flow.t t/breach.t t/couriers.t t/faults.t t/reload.t \
+	t/response-time.t t/stall.t
 
 # t/faults.t has fewer sign-ups as one of the flows
 FAULT_SIGNUPS ?= 20000
