@@ -167,6 +167,13 @@ for my $language (@Languages) {
     is placeholders($texts->{$_} // ''), placeholders($English->{$_}),
        "pages/text/$language.html: t_$_: numbers"
         for sort keys %$English;
+
+    # "otpreg_username_address off" is the default
+
+    unlike $texts->{username_hint}, qr/\@/,
+           "pages/text/$language.html: no sign that is refused is offered";
+    unlike sentences($language)->{username_invalid}, qr/\@/,
+           "lang/$language.txt: nor after an error";
 }
 
 for my $folder (qw(pages/text mail sms)) {

@@ -127,6 +127,8 @@ for my $threads (1, 4) {
         smtp_behave();
 
         ledger($nginx, $name, $full ? 400 : 60, @signups);
+        like $nginx->error_log, qr/waited for too long: no mail thread/,
+             "$name: what waits for twice the timeout is given back";
         ok $nginx->quit(90), "$name: it leaves by itself";
     }
 }

@@ -36,6 +36,9 @@ static void ngx_http_otpreg_missing_couriers(ngx_http_otpreg_missing_t *m,
     const char *directive, ngx_array_t *couriers);
 static void ngx_http_otpreg_missing_value(ngx_http_otpreg_missing_t *m,
     const char *directive, ngx_http_complex_value_t *value);
+static void ngx_http_otpreg_missing_links(ngx_http_otpreg_missing_t *m);
+static void ngx_http_otpreg_missing_link(ngx_http_otpreg_missing_t *m,
+    const char *directive, ngx_http_complex_value_t *value);
 static void ngx_http_otpreg_missing_ask(ngx_http_otpreg_missing_t *m,
     const char *directive, ngx_http_otpreg_callout_conf_t *callout);
 static void ngx_http_otpreg_missing_uri(ngx_http_otpreg_missing_t *m,
@@ -113,6 +116,8 @@ ngx_http_otpreg_missing_warn(ngx_conf_t *cf)
             (m.conf->role == NGX_HTTP_OTPREG_VERIFY) ? "otpreg_verify"
                                                      : "otpreg_register",
             m.conf->page);
+
+        ngx_http_otpreg_missing_links(&m);
 
         if (m.conf->role == NGX_HTTP_OTPREG_REGISTER) {
             ngx_http_otpreg_missing_shared(&m);
@@ -202,6 +207,41 @@ ngx_http_otpreg_missing_value(ngx_http_otpreg_missing_t *m,
     m->file = 1;
 
     ngx_http_otpreg_missing_uri(m, &value->value);
+}
+
+
+/* where people are led from here, and what the page posts to */
+
+static void
+ngx_http_otpreg_missing_links(ngx_http_otpreg_missing_t *m)
+{
+    if (m->conf->role == NGX_HTTP_OTPREG_REGISTER) {
+        ngx_http_otpreg_missing_link(m, "otpreg_verify_uri",
+                                     m->conf->verify_uri);
+
+    } else if (m->conf->role == NGX_HTTP_OTPREG_VERIFY) {
+        ngx_http_otpreg_missing_link(m, "otpreg_register_uri",
+                                     m->conf->register_uri);
+        ngx_http_otpreg_missing_link(m, "otpreg_resend_uri",
+                                     m->conf->resend_uri);
+        ngx_http_otpreg_missing_link(m, "otpreg_login_uri",
+                                     m->conf->login_uri);
+    }
+}
+
+
+/* it may be on another host */
+
+static void
+ngx_http_otpreg_missing_link(ngx_http_otpreg_missing_t *m,
+    const char *directive, ngx_http_complex_value_t *value)
+{
+    if (value != NULL && value->lengths == NULL
+        && value->value.len > 1
+        && value->value.data[0] == '/' && value->value.data[1] != '/')
+    {
+        ngx_http_otpreg_missing_value(m, directive, value);
+    }
 }
 
 

@@ -14,7 +14,7 @@
 
 /*
  * URIs of the configuration that lead nowhere: a courier, a template, a page,
- * a challenge or a range API.  Warned of when all locations are known, and only
+ * the next page, a challenge or a range API.  Warned of when all locations are known, and only
  * where nothing could make the URI work: those with variables, and those that a
  * handler, "rewrite", "try_files" or "error_page" may serve, are left alone.
  * Also warned of: a second server whose messages go through the couriers of the
