@@ -82,8 +82,8 @@ my %Attack = (
             '']],
     13 => ['attacks-web', 'ngx_http_otpreg_clear_cookie()',
            ['src/flow/ngx_http_otpreg_reply.c',
-            'verified ? ngx_http_otpreg_clear_cookie(r, ctx)',
-            'verified ? NGX_OK']],
+            'ended ? ngx_http_otpreg_clear_cookie(r, ctx)',
+            'ended ? NGX_OK']],
     14 => ['secrecy', 'the decoy: "taken" is answered instead',
            ['src/store/otpreg_store_signup.c', 'issue.decoy = owned;',
             'if (owned) { work->outcome = OTPREG_ADDRESS_PROVED;'

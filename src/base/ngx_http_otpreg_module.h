@@ -24,11 +24,9 @@
 /* what a location does */
 
 #define NGX_HTTP_OTPREG_NONE      0
-#define NGX_HTTP_OTPREG_REGISTER  1
-#define NGX_HTTP_OTPREG_VERIFY    2
-#define NGX_HTTP_OTPREG_RESEND    3
-#define NGX_HTTP_OTPREG_COURIER   4
-#define NGX_HTTP_OTPREG_STATUS    5
+#define NGX_HTTP_OTPREG_PAGE      1
+#define NGX_HTTP_OTPREG_COURIER   2
+#define NGX_HTTP_OTPREG_STATUS    3
 
 
 /* the fields that have a message of their own on a page */
@@ -99,11 +97,26 @@ ngx_http_otpreg_channel_name(otpreg_channel_t channel)
 #define NGX_HTTP_OTPREG_BODY_MAX  16384
 
 
+typedef struct ngx_http_otpreg_page_s  ngx_http_otpreg_page_t;
 typedef struct ngx_http_otpreg_service_s  ngx_http_otpreg_service_t;
 typedef struct ngx_http_otpreg_dispatch_s  ngx_http_otpreg_dispatch_t;
 typedef struct ngx_http_otpreg_task_s  ngx_http_otpreg_task_t;
 typedef struct ngx_http_otpreg_callout_s  ngx_http_otpreg_callout_t;
 typedef struct ngx_http_otpreg_languages_s  ngx_http_otpreg_languages_t;
+
+
+/*
+ * What the pages of a flow have in common.  The URIs are offsets of a
+ * ngx_http_complex_value_t * in the configuration of a location.
+ */
+
+typedef struct {
+    otpreg_purpose_t            purpose;    /* of its codes */
+    const char                 *cookie;     /* the name, without "__Host-" */
+    size_t                      begin_uri;  /* the page that begins it */
+    size_t                      verify_uri; /* the page for the code */
+    size_t                      end_uri;    /* where to when it is over */
+} ngx_http_otpreg_flow_t;
 
 
 /* a service that is asked during a sign-up */
@@ -157,7 +170,8 @@ typedef struct {
     u_char                     *file;       /* of the handler's directive */
     ngx_uint_t                  line;
 
-    ngx_http_complex_value_t   *page;
+    const ngx_http_otpreg_page_t *page;         /* of a page: its row */
+    ngx_http_complex_value_t   *page_uri;       /* what it shows */
     ngx_http_complex_value_t   *register_uri;
     ngx_http_complex_value_t   *verify_uri;
     ngx_http_complex_value_t   *resend_uri;
@@ -233,7 +247,7 @@ typedef struct {
     ngx_str_t                   form;           /* to be wiped */
     ngx_http_request_t         *reading;        /* its body is in buffers */
     u_char                     *preread;        /* where it was in header_in */
-    void                      (*handler)(ngx_http_request_t *r);
+    void                      (*act)(ngx_http_request_t *r);
     unsigned                    json:1;
 } ngx_http_otpreg_ctx_body_t;
 
@@ -265,10 +279,10 @@ typedef struct {
     ngx_uint_t                  attempts_left;
     time_t                      retry_after;    /* seconds */
     time_t                      lifetime;       /* of a new code, or 0 */
+    const char                 *argument;       /* for the next page, or NULL */
     unsigned                    json:1;
     unsigned                    has_attempts:1;
-    unsigned                    next:1;         /* another code is to come */
-    unsigned                    changed:1;      /* the code went elsewhere */
+    unsigned                    ended:1;        /* the flow is over */
 } ngx_http_otpreg_ctx_answer_t;
 
 
@@ -286,7 +300,8 @@ typedef struct {
 
 typedef struct {
     ngx_http_otpreg_loc_conf_t *conf;           /* of the handler's location */
-    ngx_uint_t                  role;
+    const ngx_http_otpreg_page_t *page;         /* NULL: in the background */
+    const ngx_http_otpreg_flow_t *flow;         /* of the page */
     otpreg_outcome_t            outcome;
     otpreg_outcome_t            fields[NGX_HTTP_OTPREG_FIELDS];
     otpreg_ticket_t             ticket;

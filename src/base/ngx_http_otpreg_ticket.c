@@ -18,10 +18,12 @@
 #include "ngx_http_otpreg_ticket.h"
 
 
-#define NGX_HTTP_OTPREG_COOKIE_SECURE  "__Host-otpreg"
-#define NGX_HTTP_OTPREG_COOKIE_PLAIN   "otpreg"
+/* the longest name of a cookie, with the prefix of a secure one and the NUL */
+#define NGX_HTTP_OTPREG_COOKIE_NAME  64
 
 
+static void ngx_http_otpreg_cookie_name(ngx_http_otpreg_ctx_t *ctx,
+    char name[NGX_HTTP_OTPREG_COOKIE_NAME]);
 static ngx_int_t ngx_http_otpreg_send_cookie(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, ngx_str_t *token, ngx_uint_t age);
 
@@ -29,14 +31,13 @@ static ngx_int_t ngx_http_otpreg_send_cookie(ngx_http_request_t *r,
 void
 ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
+    char              name[NGX_HTTP_OTPREG_COOKIE_NAME];
     ngx_uint_t        i;
-    const char       *name;
     otpreg_str_t      value;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-    name = ctx->conf->cookie_secure ? NGX_HTTP_OTPREG_COOKIE_SECURE
-                                    : NGX_HTTP_OTPREG_COOKIE_PLAIN;
+    ngx_http_otpreg_cookie_name(ctx, name);
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
@@ -52,11 +53,22 @@ ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
             {
                 ctx->has_ticket = otpreg_ticket_open(ctx->conf->keys,
                                         ngx_http_otpreg_str(&ctx->conf->site),
-                                        value, &ctx->ticket);
+                                        value, &ctx->ticket)
+                    && (ctx->ticket.otp.purpose == ctx->flow->purpose
+                        || ctx->ticket.otp.purpose == OTPREG_PURPOSE_NONE);
                 return;
             }
         }
     }
+}
+
+
+static void
+ngx_http_otpreg_cookie_name(ngx_http_otpreg_ctx_t *ctx,
+    char name[NGX_HTTP_OTPREG_COOKIE_NAME])
+{
+    ngx_snprintf((u_char *) name, NGX_HTTP_OTPREG_COOKIE_NAME - 1, "%s%s%Z",
+                 ctx->conf->cookie_secure ? "__Host-" : "", ctx->flow->cookie);
 }
 
 
@@ -97,14 +109,14 @@ static ngx_int_t
 ngx_http_otpreg_send_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     ngx_str_t *token, ngx_uint_t age)
 {
-    size_t      len;
-    ngx_str_t   value;
-    ngx_uint_t  secure;
+    char       name[NGX_HTTP_OTPREG_COOKIE_NAME];
+    size_t     len;
+    ngx_str_t  value;
 
-    secure = ctx->conf->cookie_secure;
+    ngx_http_otpreg_cookie_name(ctx, name);
 
-    len = sizeof("__Host-otpreg=; Path=/; Max-Age=; Secure; HttpOnly; "
-                 "SameSite=Lax") + NGX_INT_T_LEN + token->len;
+    len = sizeof("=; Path=/; Max-Age=; Secure; HttpOnly; SameSite=Lax")
+          + ngx_strlen(name) + NGX_INT_T_LEN + token->len;
 
     value.data = ngx_pnalloc(r->pool, len);
     if (value.data == NULL) {
@@ -114,9 +126,8 @@ ngx_http_otpreg_send_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     value.len = ngx_sprintf(value.data,
                             "%s=%V; Path=/; Max-Age=%ui%s; HttpOnly; "
                             "SameSite=Lax",
-                            secure ? NGX_HTTP_OTPREG_COOKIE_SECURE
-                                   : NGX_HTTP_OTPREG_COOKIE_PLAIN,
-                            token, age, secure ? "; Secure" : "")
+                            name, token, age,
+                            ctx->conf->cookie_secure ? "; Secure" : "")
                 - value.data;
 
     return ngx_http_otpreg_add_header(r, "Set-Cookie", &value);

@@ -13,12 +13,15 @@
 
 
 /*
- * The ticket of a sign-up: the cookie that carries it, and what a page and a
+ * The ticket of a flow: the cookie that carries it, and what a page and a
  * program may know of it.  Thread: event loop.
  */
 
 
-/* Open the cookie.  Sets ctx->ticket and ctx->has_ticket. */
+/*
+ * Open the cookie of ctx->flow.  Sets ctx->ticket, and ctx->has_ticket where it
+ * is one of that flow, or a robot's.
+ */
 void ngx_http_otpreg_open_cookie(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 

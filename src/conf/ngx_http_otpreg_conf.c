@@ -32,9 +32,7 @@ ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     static const ngx_http_handler_pt  handlers[] = {
         NULL,
-        ngx_http_otpreg_register_handler,
-        ngx_http_otpreg_verify_handler,
-        ngx_http_otpreg_resend_handler,
+        ngx_http_otpreg_page_handler,
         ngx_http_otpreg_console_handler,
         ngx_http_otpreg_status_handler
     };
@@ -42,8 +40,11 @@ ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     rv = ngx_http_otpreg_set_role(cf, olcf, cmd->offset,
                                   handlers[cmd->offset]);
     if (rv != NGX_CONF_OK) {
-        return rv;
+        return (olcf->page != cmd->post)
+               ? "is in a location with another handler of this module" : rv;
     }
+
+    olcf->page = cmd->post;
 
     value = cf->args->elts;
 
@@ -59,8 +60,9 @@ ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        olcf->page = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-        if (olcf->page == NULL) {
+        olcf->page_uri = ngx_palloc(cf->pool,
+                                    sizeof(ngx_http_complex_value_t));
+        if (olcf->page_uri == NULL) {
             return NGX_CONF_ERROR;
         }
 
@@ -68,7 +70,7 @@ ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         ccv.cf = cf;
         ccv.value = &value[1];
-        ccv.complex_value = olcf->page;
+        ccv.complex_value = olcf->page_uri;
 
         if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
             return NGX_CONF_ERROR;

@@ -34,7 +34,7 @@ char *ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent,
 ngx_int_t ngx_http_otpreg_add_variables(ngx_conf_t *cf);
 
 
-/* a handler of ours: cmd->offset is its role */
+/* a handler of ours: cmd->offset is its role, cmd->post the row of a page */
 char *ngx_http_otpreg_set_handler(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 

@@ -110,6 +110,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
      *     olcf->role = NGX_HTTP_OTPREG_NONE;
      *     olcf->handler = NULL;
      *     olcf->page = NULL;
+     *     olcf->page_uri = NULL;
      *     olcf->site = olcf->sms_origin = olcf->honeypot = { 0, NULL };
      *     olcf->form_max = 0;
      *     olcf->used_forms = NULL;
@@ -269,6 +270,7 @@ ngx_http_otpreg_inherit_handler(ngx_conf_t *cf,
     conf->handler = prev->handler;
     conf->role = prev->role;
     conf->page = prev->page;
+    conf->page_uri = prev->page_uri;
     conf->file = prev->file;
     conf->line = prev->line;
 }

@@ -15,6 +15,7 @@
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_courier.h"
 #include "ngx_http_otpreg_fields.h"
+#include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_mail_limit.h"
@@ -64,22 +65,22 @@ ngx_command_t  ngx_http_otpreg_commands[] = {
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_otpreg_set_handler,
       NGX_HTTP_LOC_CONF_OFFSET,
-      NGX_HTTP_OTPREG_REGISTER,
-      NULL },
+      NGX_HTTP_OTPREG_PAGE,
+      (void *) &ngx_http_otpreg_register_page },
 
     { ngx_string("otpreg_verify"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_otpreg_set_handler,
       NGX_HTTP_LOC_CONF_OFFSET,
-      NGX_HTTP_OTPREG_VERIFY,
-      NULL },
+      NGX_HTTP_OTPREG_PAGE,
+      (void *) &ngx_http_otpreg_verify_page },
 
     { ngx_string("otpreg_resend"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_otpreg_set_handler,
       NGX_HTTP_LOC_CONF_OFFSET,
-      NGX_HTTP_OTPREG_RESEND,
-      NULL },
+      NGX_HTTP_OTPREG_PAGE,
+      (void *) &ngx_http_otpreg_resend_page },
 
     { ngx_string("otpreg_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,

@@ -13,6 +13,7 @@
 
 #include "ngx_http_otpreg_locate.h"
 #include "ngx_http_otpreg_missing.h"
+#include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_service.h"
 
 
@@ -112,14 +113,11 @@ ngx_http_otpreg_missing_warn(ngx_conf_t *cf)
         m.conf = site[i].conf;
         m.server = site[i].server;
 
-        ngx_http_otpreg_missing_value(&m,
-            (m.conf->role == NGX_HTTP_OTPREG_VERIFY) ? "otpreg_verify"
-                                                     : "otpreg_register",
-            m.conf->page);
-
+        ngx_http_otpreg_missing_value(&m, m.conf->page->directive,
+                                      m.conf->page_uri);
         ngx_http_otpreg_missing_links(&m);
 
-        if (m.conf->role == NGX_HTTP_OTPREG_REGISTER) {
+        if (m.conf->page->begins) {
             ngx_http_otpreg_missing_shared(&m);
             ngx_http_otpreg_missing_ask(&m, "otpreg_challenge",
                                         m.conf->challenge);
@@ -215,11 +213,11 @@ ngx_http_otpreg_missing_value(ngx_http_otpreg_missing_t *m,
 static void
 ngx_http_otpreg_missing_links(ngx_http_otpreg_missing_t *m)
 {
-    if (m->conf->role == NGX_HTTP_OTPREG_REGISTER) {
+    if (m->conf->page->begins) {
         ngx_http_otpreg_missing_link(m, "otpreg_verify_uri",
                                      m->conf->verify_uri);
 
-    } else if (m->conf->role == NGX_HTTP_OTPREG_VERIFY) {
+    } else if (m->conf->page_uri != NULL) {
         ngx_http_otpreg_missing_link(m, "otpreg_register_uri",
                                      m->conf->register_uri);
         ngx_http_otpreg_missing_link(m, "otpreg_resend_uri",

@@ -14,11 +14,11 @@
 
 /*
  * URIs of the configuration that lead nowhere: a courier, a template, a page,
- * the next page, a challenge or a range API.  Warned of when all locations are known, and only
- * where nothing could make the URI work: those with variables, and those that a
- * handler, "rewrite", "try_files" or "error_page" may serve, are left alone.
- * Also warned of: a second server whose messages go through the couriers of the
- * first one, because nobody has named their sites.
+ * the next page, a challenge or a range API.  Warned of when all locations are
+ * known, and only where nothing could make the URI work: those with variables,
+ * and those that a handler, "rewrite", "try_files" or "error_page" may serve,
+ * are left alone. Also warned of: a second server whose messages go through the
+ * couriers of the first one, because nobody has named their sites.
  */
 
 

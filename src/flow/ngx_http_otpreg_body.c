@@ -127,10 +127,7 @@ ngx_http_otpreg_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
         olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
-        if (olcf->role == NGX_HTTP_OTPREG_REGISTER
-            || olcf->role == NGX_HTTP_OTPREG_VERIFY
-            || olcf->role == NGX_HTTP_OTPREG_RESEND)
-        {
+        if (olcf->role == NGX_HTTP_OTPREG_PAGE) {
             ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                           "otpreg: the body of the request does not fit its "
                           "buffer");

@@ -9,18 +9,23 @@
 #define _NGX_HTTP_OTPREG_FLOW_H_INCLUDED_
 
 
-#include "ngx_http_otpreg_module.h"
+#include "ngx_http_otpreg_page.h"
 
 
-/* The pages of a sign-up, as content handlers.  Thread: event loop. */
-
-/* content handlers */
-ngx_int_t ngx_http_otpreg_register_handler(ngx_http_request_t *r);
-ngx_int_t ngx_http_otpreg_verify_handler(ngx_http_request_t *r);
-ngx_int_t ngx_http_otpreg_resend_handler(ngx_http_request_t *r);
+/*
+ * The flows, and their pages: one row a directive.  A row stands in the file
+ * of its acts.
+ */
 
 
-/* What a page shows of the sign-up; empty in other requests: see value.h. */
+/* sign-up */
+extern const ngx_http_otpreg_flow_t  ngx_http_otpreg_signup_flow;
+extern const ngx_http_otpreg_page_t  ngx_http_otpreg_register_page;
+extern const ngx_http_otpreg_page_t  ngx_http_otpreg_verify_page;
+extern const ngx_http_otpreg_page_t  ngx_http_otpreg_resend_page;
+
+
+/* What a page shows of its flow; empty in other requests: see value.h. */
 ngx_int_t ngx_http_otpreg_variable_page(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 ngx_int_t ngx_http_otpreg_variable_minutes(ngx_http_request_t *r,

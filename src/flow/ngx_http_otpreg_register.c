@@ -21,6 +21,7 @@
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_refusal.h"
 #include "ngx_http_otpreg_register.h"
 #include "ngx_http_otpreg_release.h"
@@ -30,7 +31,9 @@
 #include "ngx_http_otpreg_ticket.h"
 
 
-static void ngx_http_otpreg_register_again(ngx_http_request_t *r,
+static ngx_int_t ngx_http_otpreg_register_show(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+static void ngx_http_otpreg_register_prefill(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 static void ngx_http_otpreg_register_form(ngx_http_request_t *r);
 static void ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data);
@@ -50,38 +53,41 @@ static void ngx_http_otpreg_register_finish(ngx_http_request_t *r,
     ngx_http_otpreg_signup_t *s, otpreg_outcome_t outcome);
 
 
-ngx_int_t
-ngx_http_otpreg_register_handler(ngx_http_request_t *r)
+const ngx_http_otpreg_flow_t  ngx_http_otpreg_signup_flow = {
+    .purpose = OTPREG_PURPOSE_SIGNUP,
+    .cookie = "otpreg",
+    .begin_uri = offsetof(ngx_http_otpreg_loc_conf_t, register_uri),
+    .verify_uri = offsetof(ngx_http_otpreg_loc_conf_t, verify_uri),
+    .end_uri = offsetof(ngx_http_otpreg_loc_conf_t, login_uri)
+};
+
+
+const ngx_http_otpreg_page_t  ngx_http_otpreg_register_page = {
+    .directive = "otpreg_register",
+    .flow = &ngx_http_otpreg_signup_flow,
+    .methods = NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST,
+    .allow = "GET, HEAD, POST",
+    .status = NGX_HTTP_CREATED,
+    .begins = 1,
+    .show = ngx_http_otpreg_register_show,
+    .act = ngx_http_otpreg_register_form
+};
+
+
+static ngx_int_t
+ngx_http_otpreg_register_show(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx)
 {
-    ngx_int_t               rc;
-    ngx_http_otpreg_ctx_t  *ctx;
-
-    rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_REGISTER,
-                               NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST,
-                               "GET, HEAD, POST", &ctx);
-    if (rc == NGX_DECLINED) {
-        return ngx_http_otpreg_reply(r, ctx);
-    }
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (r->method == NGX_HTTP_POST) {
-        return ngx_http_otpreg_read_form(r, ctx,
-                                         ngx_http_otpreg_register_form);
-    }
-
-    ngx_http_otpreg_register_again(r, ctx);
+    ngx_http_otpreg_register_prefill(r, ctx);
 
     return ngx_http_otpreg_reply(r, ctx);
 }
 
 
-/* prefill the form from the cookie */
+/* from the cookie */
 
 static void
-ngx_http_otpreg_register_again(ngx_http_request_t *r,
+ngx_http_otpreg_register_prefill(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx)
 {
     ngx_str_t  *address;
@@ -283,7 +289,7 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
 
     otp = &s->in.otp;
     otpreg_id_make(ngx_http_otpreg_now_ms(), s->in.message_id);
-    otp->purpose = OTPREG_PURPOSE_SIGNUP;
+    otp->purpose = ctx->flow->purpose;
     otp->digits = olcf->code_length;
     ngx_memcpy(otp->key_name, olcf->keys->key[0].name, sizeof(otp->key_name));
 
@@ -402,14 +408,9 @@ static void
 ngx_http_otpreg_register_finish(ngx_http_request_t *r,
     ngx_http_otpreg_signup_t *s, otpreg_outcome_t outcome)
 {
-    ngx_http_otpreg_ctx_t  *ctx;
-
     if (s != NULL) {
         ngx_http_otpreg_used_form_give_back(&s->form);
     }
 
-    ctx = ngx_http_otpreg_get_ctx(r);
-    ctx->outcome = outcome;
-
-    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
+    ngx_http_otpreg_page_finish(r, outcome);
 }

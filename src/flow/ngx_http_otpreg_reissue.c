@@ -42,7 +42,7 @@ ngx_http_otpreg_reissue_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     ngx_memcpy(reissue->in.id, ctx->ticket.otp.id, OTPREG_ID_LEN);
     otpreg_id_make(now_ms, reissue->in.new_id);
     otpreg_id_make(now_ms, reissue->in.message_id);
-    reissue->in.purpose = OTPREG_PURPOSE_SIGNUP;
+    reissue->in.purpose = ctx->flow->purpose;
     reissue->in.attempts_max = olcf->code_attempts;
     reissue->in.changes_max = NGX_HTTP_OTPREG_CHANGES_MAX;
     ngx_http_otpreg_budgets(r, &reissue->in.budgets);

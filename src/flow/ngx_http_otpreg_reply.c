@@ -14,6 +14,7 @@
 #include "ngx_http_otpreg_json.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_outcome.h"
+#include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_ticket.h"
 
@@ -25,7 +26,9 @@ static ngx_int_t ngx_http_otpreg_reply_ok(ngx_http_request_t *r,
 static ngx_int_t ngx_http_otpreg_add_argument(ngx_http_request_t *r,
     ngx_str_t *uri, const char *argument);
 static ngx_int_t ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next, ngx_uint_t verified);
+    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next);
+static ngx_http_complex_value_t *ngx_http_otpreg_reply_uri(
+    ngx_http_otpreg_ctx_t *ctx, size_t offset);
 static ngx_int_t ngx_http_otpreg_reply_problem(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 static ngx_int_t ngx_http_otpreg_problem_fields(ngx_http_request_t *r,
@@ -96,29 +99,24 @@ ngx_http_otpreg_reply_news(const ngx_http_otpreg_ctx_t *ctx)
 static ngx_int_t
 ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    ngx_int_t                  rc;
-    ngx_str_t                  uri;
-    ngx_uint_t                 verified;
+    ngx_int_t  rc;
+    ngx_str_t  uri;
+    size_t     next;
 
-    if (!ctx->posted
-        && !(ctx->answer.json && ctx->role == NGX_HTTP_OTPREG_VERIFY))
-    {
+    if (!ctx->posted && !(ctx->answer.json && ctx->page->tells)) {
         return ngx_http_otpreg_reply_page(r, ctx);
     }
 
-    verified = (ctx->role == NGX_HTTP_OTPREG_VERIFY && ctx->posted
-                && !ctx->answer.next);
+    next = ctx->answer.ended ? ctx->flow->end_uri : ctx->flow->verify_uri;
 
-    if (ngx_http_complex_value(r, verified ? ctx->conf->login_uri
-                                           : ctx->conf->verify_uri,
-                               &uri)
+    if (ngx_http_complex_value(r, ngx_http_otpreg_reply_uri(ctx, next), &uri)
         != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (!ctx->posted) {                 /* a look: the cookie stays */
-        return ngx_http_otpreg_reply_json_ok(r, ctx, &uri, 0);
+        return ngx_http_otpreg_reply_json_ok(r, ctx, &uri);
     }
 
     /* by when the answer leaves, not by when the work ended */
@@ -129,29 +127,38 @@ ngx_http_otpreg_reply_ok(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         ctx->ticket.expires_at = ngx_time() + ctx->answer.lifetime;
     }
 
-    rc = verified ? ngx_http_otpreg_clear_cookie(r, ctx)
-                  : ngx_http_otpreg_set_cookie(r, ctx);
+    rc = ctx->answer.ended ? ngx_http_otpreg_clear_cookie(r, ctx)
+                           : ngx_http_otpreg_set_cookie(r, ctx);
 
     if (rc != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     if (ctx->answer.json) {
-        return ngx_http_otpreg_reply_json_ok(r, ctx, &uri, verified);
+        return ngx_http_otpreg_reply_json_ok(r, ctx, &uri);
     }
 
-    if ((ctx->role == NGX_HTTP_OTPREG_RESEND
-         && ngx_http_otpreg_add_argument(r, &uri,
-                                         ctx->answer.changed ? "changed=1"
-                                                             : "resent=1")
-            != NGX_OK)
-        || (ctx->answer.next
-            && ngx_http_otpreg_add_argument(r, &uri, "next=1") != NGX_OK))
+    if (ctx->answer.argument != NULL
+        && ngx_http_otpreg_add_argument(r, &uri, ctx->answer.argument)
+           != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     return ngx_http_otpreg_redirect(r, &uri);
+}
+
+
+/* one of ctx->flow */
+
+static ngx_http_complex_value_t *
+ngx_http_otpreg_reply_uri(ngx_http_otpreg_ctx_t *ctx, size_t offset)
+{
+    char  *conf;
+
+    conf = (char *) ctx->conf;
+
+    return *(ngx_http_complex_value_t **) (conf + offset);
 }
 
 
@@ -183,7 +190,7 @@ ngx_http_otpreg_add_argument(ngx_http_request_t *r, ngx_str_t *uri,
 
 static ngx_int_t
 ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next, ngx_uint_t verified)
+    ngx_http_otpreg_ctx_t *ctx, ngx_str_t *next)
 {
     u_char                  masked[OTPREG_EMAIL_MAX + 4];
     ngx_str_t               to, detail;
@@ -198,7 +205,7 @@ ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
 
     ngx_http_otpreg_json_string(&json, "next", next);
 
-    if (!verified) {
+    if (!ctx->answer.ended) {
         to.data = masked;
         to.len = ngx_http_otpreg_mask(&ctx->ticket.otp, masked);
 
@@ -217,9 +224,7 @@ ngx_http_otpreg_reply_json_ok(ngx_http_request_t *r,
         ngx_http_otpreg_json_string(&json, "detail", &detail);
     }
 
-    return ngx_http_otpreg_send_json(r, &json,
-                                     (ctx->role == NGX_HTTP_OTPREG_REGISTER)
-                                     ? NGX_HTTP_CREATED : NGX_HTTP_OK,
+    return ngx_http_otpreg_send_json(r, &json, ctx->page->status,
                                      "application/json");
 }
 
@@ -303,8 +308,8 @@ ngx_http_otpreg_problem_fields(ngx_http_request_t *r,
 
 /*
  * A page is a URI: nginx goes there by an internal redirect, as GET, with the
- * status of the outcome.  A resend has no page of its own: what it has to say
- * is said on the verify page, which finds the outcome in the context.
+ * status of the outcome.  What has no page of its own, as a resend, goes to the
+ * one where it is said, which finds the outcome in the context.
  */
 
 static ngx_int_t
@@ -314,13 +319,13 @@ ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     ngx_http_complex_value_t  *value;
 
     if (ctx->outcome == OTPREG_NO_SIGNUP && !ctx->posted) {
-        value = ctx->conf->register_uri;
+        value = ngx_http_otpreg_reply_uri(ctx, ctx->flow->begin_uri);
 
-    } else if (ctx->role == NGX_HTTP_OTPREG_RESEND) {
-        value = ctx->conf->verify_uri;
+    } else if (ctx->page->said_on != NULL) {
+        value = ngx_http_otpreg_reply_uri(ctx, ctx->flow->verify_uri);
 
     } else {
-        value = ctx->conf->page;
+        value = ctx->conf->page_uri;
     }
 
     if (ngx_http_complex_value(r, value, &uri) != NGX_OK) {
@@ -336,7 +341,7 @@ ngx_http_otpreg_reply_page(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
         return ngx_http_otpreg_redirect(r, &uri);
     }
 
-    if (ctx->role == NGX_HTTP_OTPREG_RESEND
+    if (ctx->page->said_on != NULL
         && (uri.len == 0 || uri.data[0] != '/'))
     {
         return ngx_http_otpreg_redirect(r, &uri);

@@ -34,8 +34,8 @@ static ngx_int_t ngx_http_otpreg_collect_form(ngx_http_request_t *r,
 
 
 ngx_int_t
-ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
-    ngx_uint_t methods, const char *allow, ngx_http_otpreg_ctx_t **ctx)
+ngx_http_otpreg_begin(ngx_http_request_t *r,
+    const ngx_http_otpreg_page_t *page, ngx_http_otpreg_ctx_t **ctx)
 {
     ngx_str_t                    value;
     ngx_uint_t                   refused;
@@ -62,9 +62,9 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (!(r->method & methods) && !refused) {
-        value.data = (u_char *) allow;
-        value.len = ngx_strlen(allow);
+    if (!(r->method & page->methods) && !refused) {
+        value.data = (u_char *) page->allow;
+        value.len = ngx_strlen(page->allow);
 
         if (ngx_http_otpreg_add_header(r, "Allow", &value) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -78,7 +78,8 @@ ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    (*ctx)->role = role;
+    (*ctx)->page = page;
+    (*ctx)->flow = page->flow;
     (*ctx)->posted = (r->method == NGX_HTTP_POST);
     (*ctx)->conf = olcf;
 
@@ -174,7 +175,7 @@ ngx_http_otpreg_refuse(ngx_http_request_t *r)
 
 ngx_int_t
 ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
-    ngx_http_otpreg_form_pt handler)
+    ngx_http_otpreg_page_act_pt act)
 {
     ngx_int_t  rc;
 
@@ -190,7 +191,7 @@ ngx_http_otpreg_read_form(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return ngx_http_otpreg_reply(r, ctx);
     }
 
-    ctx->body.handler = handler;
+    ctx->body.act = act;
     ctx->body.reading = r;
     ctx->body.preread = r->header_in->pos;
 
@@ -225,7 +226,7 @@ ngx_http_otpreg_check_head(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
     }
 
     if (ngx_http_otpreg_form_type(r) == OTPREG_FORM_UNKNOWN
-        && (ctx->role != NGX_HTTP_OTPREG_RESEND
+        && (!ctx->page->bare
             || r->headers_in.content_length_n > 0
             || r->headers_in.chunked))
     {
@@ -256,7 +257,7 @@ ngx_http_otpreg_form_read(ngx_http_request_t *r)
     switch (ngx_http_otpreg_collect_form(r, ctx)) {
 
     case NGX_OK:
-        ctx->body.handler(r);
+        ctx->body.act(r);
         return;
 
     case NGX_DECLINED:

@@ -11,7 +11,7 @@
 
 #include "otpreg_form.h"
 
-#include "ngx_http_otpreg_module.h"
+#include "ngx_http_otpreg_page.h"
 
 
 /*
@@ -19,28 +19,23 @@
  */
 
 
-typedef void (*ngx_http_otpreg_form_pt)(ngx_http_request_t *r);
-
-
 /*
- * Begin: make the context, and refuse other methods with 405 and Allow.
- *
- * methods  [in]  NGX_HTTP_GET|NGX_HTTP_HEAD|...
- * allow    [in]  the same as a header value
+ * Begin: make the context, and refuse methods that a page does not have with
+ * 405 and Allow.
  *
  * NGX_OK with *ctx, NGX_DECLINED with *ctx to reply with, or the status to
  * return: 403 to a subrequest, of whatever kind.
  */
-ngx_int_t ngx_http_otpreg_begin(ngx_http_request_t *r, ngx_uint_t role,
-    ngx_uint_t methods, const char *allow, ngx_http_otpreg_ctx_t **ctx);
+ngx_int_t ngx_http_otpreg_begin(ngx_http_request_t *r,
+    const ngx_http_otpreg_page_t *page, ngx_http_otpreg_ctx_t **ctx);
 
 
 /*
- * Check the type and the length of a form and read it; then handler is called,
- * and must finalize the request.  Returns what the content handler returns.
+ * Check the type and the length of a form and read it; then act is called, and
+ * must finalize the request.  Returns what the content handler returns.
  */
 ngx_int_t ngx_http_otpreg_read_form(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_form_pt handler);
+    ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_page_act_pt act);
 
 
 /*

@@ -15,6 +15,7 @@
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_reissue.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
@@ -32,30 +33,18 @@ static void ngx_http_otpreg_resend_post(ngx_http_request_t *r,
 static void ngx_http_otpreg_resend_store(void *data);
 static void ngx_http_otpreg_resend_settle(void *data);
 static void ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data);
-static void ngx_http_otpreg_resend_finish(ngx_http_request_t *r,
-    otpreg_outcome_t outcome);
 
 
-ngx_int_t
-ngx_http_otpreg_resend_handler(ngx_http_request_t *r)
-{
-    ngx_int_t               rc;
-    ngx_http_otpreg_ctx_t  *ctx;
-
-    rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_RESEND, NGX_HTTP_POST,
-                               "POST", &ctx);
-    if (rc == NGX_DECLINED) {
-        return ngx_http_otpreg_reply(r, ctx);
-    }
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    ngx_http_otpreg_open_cookie(r, ctx);
-
-    return ngx_http_otpreg_read_form(r, ctx, ngx_http_otpreg_resend_form);
-}
+const ngx_http_otpreg_page_t  ngx_http_otpreg_resend_page = {
+    .directive = "otpreg_resend",
+    .flow = &ngx_http_otpreg_signup_flow,
+    .methods = NGX_HTTP_POST,
+    .allow = "POST",
+    .status = NGX_HTTP_OK,
+    .said_on = &ngx_http_otpreg_verify_page,
+    .bare = 1,
+    .act = ngx_http_otpreg_resend_form
+};
 
 
 static void
@@ -75,7 +64,7 @@ ngx_http_otpreg_resend_form(ngx_http_request_t *r)
     ngx_http_otpreg_wipe_form(r);
 
     if (rc != NGX_OK) {
-        ngx_http_otpreg_resend_finish(r, OTPREG_ERROR);
+        ngx_http_otpreg_page_finish(r, OTPREG_ERROR);
         return;
     }
 
@@ -87,7 +76,7 @@ ngx_http_otpreg_resend_form(ngx_http_request_t *r)
     }
 
     if (ctx->outcome != OTPREG_OK) {
-        ngx_http_otpreg_resend_finish(r, ctx->outcome);
+        ngx_http_otpreg_page_finish(r, ctx->outcome);
         return;
     }
 
@@ -156,7 +145,7 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
                                                ? to->channel
                                                : ctx->ticket.otp.channel, to);
     if (reissue == NULL) {
-        ngx_http_otpreg_resend_finish(r, OTPREG_ERROR);
+        ngx_http_otpreg_page_finish(r, OTPREG_ERROR);
         return;
     }
 
@@ -175,7 +164,7 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     if (outcome != OTPREG_OK) {
         ngx_http_otpreg_limit_give_back_global(&reissue->hold);
         ngx_http_otpreg_reissue_unused(reissue);
-        ngx_http_otpreg_resend_finish(r, outcome);
+        ngx_http_otpreg_page_finish(r, outcome);
     }
 }
 
@@ -223,22 +212,11 @@ ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
 
     if (reissue->query.outcome == OTPREG_OK) {
         ngx_http_otpreg_reissue_ticket(ctx, reissue);
-        ctx->answer.changed = (reissue->in.to.address[0] != '\0');
+        ctx->answer.argument = (reissue->in.to.address[0] != '\0')
+                               ? "changed=1" : "resent=1";
     }
 
     ctx->outcome = reissue->query.outcome;
 
     ngx_http_otpreg_release(r);
-}
-
-
-static void
-ngx_http_otpreg_resend_finish(ngx_http_request_t *r, otpreg_outcome_t outcome)
-{
-    ngx_http_otpreg_ctx_t  *ctx;
-
-    ctx = ngx_http_otpreg_get_ctx(r);
-    ctx->outcome = outcome;
-
-    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
 }

@@ -18,6 +18,7 @@
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
+#include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_query.h"
 #include "ngx_http_otpreg_reissue.h"
 #include "ngx_http_otpreg_release.h"
@@ -36,6 +37,8 @@ typedef struct {
 } ngx_http_otpreg_attempt_t;
 
 
+static ngx_int_t ngx_http_otpreg_verify_show(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
 static void ngx_http_otpreg_verify_form(ngx_http_request_t *r);
 static otpreg_outcome_t ngx_http_otpreg_verify_post(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, bool match);
@@ -49,46 +52,23 @@ static void ngx_http_otpreg_verify_count(ngx_http_otpreg_attempt_t *a);
 static void ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data);
 static otpreg_outcome_t ngx_http_otpreg_verify_next(
     ngx_http_otpreg_ctx_t *ctx, const ngx_http_otpreg_reissue_t *next);
-static void ngx_http_otpreg_verify_finish(ngx_http_request_t *r,
-    otpreg_outcome_t outcome);
 
 
-ngx_int_t
-ngx_http_otpreg_verify_handler(ngx_http_request_t *r)
+const ngx_http_otpreg_page_t  ngx_http_otpreg_verify_page = {
+    .directive = "otpreg_verify",
+    .flow = &ngx_http_otpreg_signup_flow,
+    .methods = NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST,
+    .allow = "GET, HEAD, POST",
+    .status = NGX_HTTP_OK,
+    .tells = 1,
+    .show = ngx_http_otpreg_verify_show,
+    .act = ngx_http_otpreg_verify_form
+};
+
+
+static ngx_int_t
+ngx_http_otpreg_verify_show(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    ngx_int_t               rc;
-    ngx_http_otpreg_ctx_t  *ctx;
-
-    ctx = ngx_http_otpreg_get_ctx(r);
-
-    if (r == r->main && ctx != NULL && ctx->done
-        && ctx->role == NGX_HTTP_OTPREG_RESEND)
-    {
-        /* a resend was refused, and says so on this page */
-
-        ctx->role = NGX_HTTP_OTPREG_VERIFY;
-        ctx->conf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
-
-        return ngx_http_otpreg_reply(r, ctx);
-    }
-
-    rc = ngx_http_otpreg_begin(r, NGX_HTTP_OTPREG_VERIFY,
-                               NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST,
-                               "GET, HEAD, POST", &ctx);
-    if (rc == NGX_DECLINED) {
-        return ngx_http_otpreg_reply(r, ctx);
-    }
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    ngx_http_otpreg_open_cookie(r, ctx);
-
-    if (r->method == NGX_HTTP_POST) {
-        return ngx_http_otpreg_read_form(r, ctx, ngx_http_otpreg_verify_form);
-    }
-
     if (!ctx->has_ticket) {
         ctx->outcome = OTPREG_NO_SIGNUP;
         return ngx_http_otpreg_reply(r, ctx);
@@ -131,7 +111,7 @@ ngx_http_otpreg_verify_form(ngx_http_request_t *r)
     }
 
     if (outcome != OTPREG_OK) {
-        ngx_http_otpreg_verify_finish(r, outcome);
+        ngx_http_otpreg_page_finish(r, outcome);
     }
 }
 
@@ -199,7 +179,7 @@ ngx_http_otpreg_verify_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
 
     ngx_http_otpreg_query_init(&a->query, olcf);
-    a->in.purpose = OTPREG_PURPOSE_SIGNUP;
+    a->in.purpose = ctx->flow->purpose;
     a->in.match = match;
     a->in.all = olcf->verify_all;
     a->in.attempts_max = olcf->code_attempts;
@@ -376,6 +356,7 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
 
     ctx->outcome = a->out.next ? ngx_http_otpreg_verify_next(ctx, a->next)
                                : a->query.outcome;
+    ctx->answer.ended = (ctx->outcome == OTPREG_OK && !a->out.next);
 
     ngx_http_otpreg_release(r);
 }
@@ -396,19 +377,7 @@ ngx_http_otpreg_verify_next(ngx_http_otpreg_ctx_t *ctx,
     }
 
     ngx_http_otpreg_reissue_ticket(ctx, next);
-    ctx->answer.next = 1;
+    ctx->answer.argument = "next=1";
 
     return OTPREG_OK;
-}
-
-
-static void
-ngx_http_otpreg_verify_finish(ngx_http_request_t *r, otpreg_outcome_t outcome)
-{
-    ngx_http_otpreg_ctx_t  *ctx;
-
-    ctx = ngx_http_otpreg_get_ctx(r);
-    ctx->outcome = outcome;
-
-    ngx_http_finalize_request(r, ngx_http_otpreg_reply(r, ctx));
 }

@@ -299,7 +299,7 @@ ngx_http_otpreg_bot_has_signup(ngx_http_request_t *r,
     ngx_http_otpreg_open_cookie(r, ctx);
 
     has = ctx->has_ticket
-          && ctx->ticket.otp.purpose == OTPREG_PURPOSE_SIGNUP;
+          && ctx->ticket.otp.purpose == ctx->flow->purpose;
 
     ctx->has_ticket = 0;                        /* the form's own comes */
     ngx_memzero(&ctx->ticket, sizeof(otpreg_ticket_t));
