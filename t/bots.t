@@ -484,6 +484,21 @@ is http('POST', '/verify-otp', cookie => $twice->{cookie},
         json => { otp => $code })->{status}, 200, 'with its code';
 is metric('otpreg_robots_total{reason="reused"}'), 0, 'nobody was a robot';
 
+# and one that comes to nothing only after the next correction was taken: that
+# one has used the form.  The first waits for its hash while the next is read.
+
+$other = fields(form_token => token());
+my @both = http_many([map { ['POST', '/register', timeout => 60,
+                             form => { %$other, username => $_ }] }
+                      uc $taken, $other->{username}]);
+is_deeply [map { $_->{status} } @both], [422, 303], 'two at once, one is taken';
+$rows = rows();
+is http('POST', '/register', form => fields(form_token =>
+                                            $other->{form_token}))->{status},
+   303, 'the form for somebody else';
+is rows(), $rows, 'is used';
+is metric('otpreg_robots_total{reason="reused"}'), 1, 'by a robot';
+
 
 === TEST 15: who goes back and corrects the address
 --- http_config eval: $::Http

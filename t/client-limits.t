@@ -610,6 +610,55 @@ subtest 'a counter whose period is over begins anew' => sub {
 };
 
 
+# a request that is under way when a period ends counts in that period
+
+sub begin {
+    my ($method, $path, %opt) = @{ $_[0] };
+    my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                     PeerPort => $nginx->port)
+               or die "connect: $!";
+    syswrite $sock, OtpReg::HTTP::build_request($method, $path, \%opt);
+    return $sock;
+}
+
+sub end {
+    my ($sock) = @_;
+    my $raw = do { local $/; <$sock> } // '';
+    return OtpReg::HTTP::parse_call({ raw => $raw, begin => 0, ended => 0,
+                                      method => 'POST' })->{status};
+}
+
+subtest 'what is given back is of its own period' => sub {
+    limits('otpreg_client_limit register=off verify=off wrong=2/3s;');
+    my $c = client(1);
+    my @form = map { form() } 1 .. 2;
+    my @signup = map { signup($c, $_) } @form;
+    my ($right, $wrong) = map { code_for($_->{email}) } @form;
+    $wrong = sprintf '%06d', ($wrong + 1) % 1000000;
+
+    my $locker = fork() // die "fork: $!";
+    if (!$locker) {
+        sql("BEGIN; SELECT id FROM otps WHERE address = '$form[0]{email}'
+             FOR UPDATE; DO SLEEP(3.9); ROLLBACK");
+        POSIX::_exit(0);
+    }
+    ok wait_until(sub { sql('SELECT COUNT(*) FROM ' . db_processlist()
+                            . " WHERE info LIKE 'DO SLEEP(3.9)%'") }, 10),
+       'an OTP is locked';
+
+    my $first = begin(verify($c, $signup[0], $right));
+    sleep 3.1;
+    my @then = map { $nginx->http(@{ verify($c, $signup[1], $wrong) }) }
+               1 .. 3;
+    is join(' ', map { $_->{status} } @then), '422 422 429',
+       'two wrong ones are the limit of the next period';
+    waitpid $locker, 0;
+    is end($first), 200, 'a right one of the period before';
+    is $nginx->http(@{ verify($c, $signup[1], $wrong) })->{status}, 429,
+       'and they are still two';
+};
+
+
 subtest 'attack 41: one IPv6 customer' => sub {
     limits('otpreg_limit_zone 1m;');
     my $full = counter('otpreg_limit_zone_full_total');
