@@ -232,6 +232,15 @@ SET @sql = IF((SELECT COUNT(*) FROM information_schema.columns
 PREPARE migration FROM @sql;
 EXECUTE migration;
 
+-- otps.user_id: NULL where a code was asked for an address that nobody has.
+
+SET @sql = IF((SELECT COUNT(*) FROM information_schema.columns
+               WHERE table_schema = DATABASE() AND table_name = 'otps'
+               AND column_name = 'user_id' AND is_nullable = 'YES') > 0,
+    'DO 0', 'ALTER TABLE otps MODIFY user_id BIGINT UNSIGNED NULL');
+PREPARE migration FROM @sql;
+EXECUTE migration;
+
 DEALLOCATE PREPARE migration;
 
 -- mail_totals: how many mails a site sent in ten minutes, to one domain, and in

@@ -85,7 +85,7 @@ my %Attack = (
             'ended ? ngx_http_otpreg_clear_cookie(r, ctx)',
             'ended ? NGX_OK']],
     14 => ['secrecy', 'the decoy: "taken" is answered instead',
-           ['src/store/otpreg_store_signup.c', 'issue.decoy = owned;',
+           ['src/store/otpreg_store_signup.c', 'issue.decoy = otpreg_store_purpose_is_decoy(in->otp.purpose, owned);',
             'if (owned) { work->outcome = OTPREG_ADDRESS_PROVED;'
             . ' return OTPREG_DB_OK; }']],
     15 => ['enumeration', 'otpreg_response_time',

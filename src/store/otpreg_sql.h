@@ -187,7 +187,7 @@ X(OTPREG_SQL_MESSAGE_RECENT,                                                  \
  * affected rows: 0 not admitted, 1 counted, 2 counted, consumed, proved;     \
  * repeated after a lost connection it does not count its attempt again;      \
  * no assignment reads a column that another one changes */                   \
-X(OTPREG_SQL_VERIFY,                                                          \
+X(OTPREG_SQL_VERIFY_SIGNUP,                                                   \
   "UPDATE otps o LEFT JOIN users u ON u.id = o.user_id AND o.decoy = 0"       \
   "   AND o.address_key = IF(o.channel = 1, u.email_key, u.phone_key)"        \
   " SET o.attempts = LAST_INSERT_ID(o.attempts + 1),"                         \

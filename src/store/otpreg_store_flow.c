@@ -11,7 +11,7 @@
 #include "otpreg_store_flow.h"
 
 
-/* a sign-up has one OTP after the other; so many are followed at most */
+/* a flow has one OTP after the other; so many are followed at most */
 #define OTPREG_STORE_FLOW_CHAIN  64
 
 
@@ -124,13 +124,20 @@ otpreg_store_flow_otp(otpreg_db_t *db, uint8_t id[OTPREG_ID_LEN],
 static otpreg_db_rc_t
 otpreg_store_flow_user(otpreg_db_t *db, otpreg_store_flow_t *flow)
 {
-    bool                email_proved, phone_proved, owned;
+    bool                email_proved, phone_proved, owned, proves;
     char                email[OTPREG_EMAIL_MAX + 1];
     char                email_key[OTPREG_EMAIL_MAX + 1];
     char                phone[OTPREG_PHONE_MAX + 1];
     otpreg_db_rc_t      rc;
     otpreg_db_param_t   params[3];
     otpreg_db_column_t  columns[8];
+
+    proves = otpreg_store_purpose(flow->otp.purpose)->proves;
+
+    if (flow->user_id == 0) {
+        flow->unprovable = true;
+        return OTPREG_DB_OK;
+    }
 
     otpreg_store_address(flow->otp.channel, flow->address_key, params);
     params[2] = otpreg_store_int((int64_t) flow->user_id);
@@ -155,8 +162,12 @@ otpreg_store_flow_user(otpreg_db_t *db, otpreg_store_flow_t *flow)
     phone_proved = (columns[6].num != 0);
     owned = (columns[7].num != 0);
 
-    flow->verified = (columns[1].num != 0);
-    flow->unprovable = flow->decoy || owned;
+    flow->verified = (columns[1].num != 0) && proves;
+    flow->unprovable = flow->decoy || (owned && proves);
+
+    if (!proves) {
+        return OTPREG_DB_OK;
+    }
 
     if (flow->otp.channel == OTPREG_CHANNEL_SMS) {
         flow->proved = phone_proved;

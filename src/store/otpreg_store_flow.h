@@ -9,11 +9,11 @@
 #define _OTPREG_STORE_FLOW_H_INCLUDED_
 
 
-#include "otpreg_store_run.h"
+#include "otpreg_store_purpose.h"
 
 
 /*
- * A sign-up under way: the newest of its OTPs, locked, and its user.  Inside
+ * A flow under way: the newest of its OTPs, locked, and its user.  Inside
  * the caller's transaction, in the database threads.
  */
 
@@ -22,7 +22,7 @@ typedef struct {
     otpreg_otp_t        otp;
     char                address_key[OTPREG_OTP_ADDRESS_MAX + 1];
     char                lang[OTPREG_LANGUAGE_MAX + 1];
-    uint64_t            user_id;
+    uint64_t            user_id;        /* 0: there is none */
     bool                decoy;
     unsigned            attempts;
     unsigned            changes;        /* of the address */
@@ -32,15 +32,15 @@ typedef struct {
     int64_t             expires_in;     /* seconds */
 
     char                username[OTPREG_USERNAME_MAX + 1];
-    bool                verified;       /* all was proved */
+    bool                verified;       /* all that was to be proved */
     bool                proved;         /* this address was */
-    bool                unprovable;       /* nothing can be proved with it */
+    bool                unprovable;     /* nothing can be proved with it */
     otpreg_store_to_t   other;          /* yet to be proved, or empty */
 } otpreg_store_flow_t;
 
 
 /*
- * Lock the newest OTP of the sign-up that an OTP belongs to, and read both.
+ * Lock the newest OTP of the flow that an OTP belongs to, and read both.
  *
  * attempts_max [in]  an OTP with so many attempts is not alive
  *

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "otpreg_store_run.h"
+#include "otpreg_store_purpose.h"
 
 
 /* the owner of an address may learn of a sign-up for so long */
@@ -15,7 +15,7 @@
 
 
 static otpreg_db_rc_t otpreg_store_noticed(otpreg_db_t *db,
-    otpreg_channel_t channel, const char *address_key, bool *noticed);
+    const otpreg_store_issue_t *in, const char *notice, bool *noticed);
 static otpreg_db_rc_t otpreg_store_otp_insert(otpreg_db_t *db,
     const otpreg_store_issue_t *in);
 
@@ -48,15 +48,16 @@ otpreg_db_rc_t
 otpreg_store_issue(otpreg_db_t *db, const otpreg_store_issue_t *in,
     otpreg_store_queued_t *out)
 {
-    bool                  noticed;
-    otpreg_db_rc_t        rc;
-    otpreg_store_queue_t  queue;
+    bool                           silent;
+    otpreg_db_rc_t                 rc;
+    otpreg_store_queue_t           queue;
+    const otpreg_store_purpose_t  *purpose;
 
-    noticed = false;
+    purpose = otpreg_store_purpose(in->otp->purpose);
+    silent = in->silent || (in->decoy && purpose->notice == NULL);
 
-    if (in->decoy && !in->silent) {
-        rc = otpreg_store_noticed(db, in->otp->channel, in->address_key,
-                                  &noticed);
+    if (in->decoy && !silent) {
+        rc = otpreg_store_noticed(db, in, purpose->notice, &silent);
         if (rc != OTPREG_DB_OK) {
             return rc;
         }
@@ -64,7 +65,7 @@ otpreg_store_issue(otpreg_db_t *db, const otpreg_store_issue_t *in,
 
     rc = otpreg_store_otp_insert(db, in);
 
-    if (rc != OTPREG_DB_OK || noticed || in->silent) {
+    if (rc != OTPREG_DB_OK || silent) {
         return rc;
     }
 
@@ -72,7 +73,7 @@ otpreg_store_issue(otpreg_db_t *db, const otpreg_store_issue_t *in,
     queue.id = in->message_id;
     queue.otp = in->otp;
     queue.address_key = in->address_key;
-    queue.template = in->decoy ? OTPREG_TEMPLATE_TAKEN : OTPREG_TEMPLATE_OTP;
+    queue.template = in->decoy ? purpose->notice : purpose->template;
     queue.username = in->decoy ? "" : in->username;
     queue.lang = in->lang;
     queue.expires_in = in->decoy ? OTPREG_STORE_NOTICE_TIME : in->lifetime;
@@ -87,17 +88,17 @@ otpreg_store_issue(otpreg_db_t *db, const otpreg_store_issue_t *in,
  */
 
 static otpreg_db_rc_t
-otpreg_store_noticed(otpreg_db_t *db, otpreg_channel_t channel,
-    const char *address_key, bool *noticed)
+otpreg_store_noticed(otpreg_db_t *db, const otpreg_store_issue_t *in,
+    const char *notice, bool *noticed)
 {
     bool               owned;
     otpreg_db_rc_t     rc;
     otpreg_db_param_t  params[2];
 
-    params[0] = otpreg_store_text(address_key);
-    params[1] = otpreg_store_text(OTPREG_TEMPLATE_TAKEN);
+    params[0] = otpreg_store_text(in->address_key);
+    params[1] = otpreg_store_text(notice);
 
-    rc = otpreg_store_exists(db, (channel == OTPREG_CHANNEL_SMS)
+    rc = otpreg_store_exists(db, (in->otp->channel == OTPREG_CHANNEL_SMS)
                                  ? OTPREG_SQL_PHONE_OWNER_LOCK
                                  : OTPREG_SQL_EMAIL_OWNER_LOCK,
                              params, &owned);
@@ -119,7 +120,8 @@ otpreg_store_otp_insert(otpreg_db_t *db, const otpreg_store_issue_t *in)
 
     params[0] = otpreg_store_id(otp->id);
     params[1] = otpreg_store_int(otp->purpose);
-    params[2] = otpreg_store_int((int64_t) in->user_id);
+    params[2] = in->user_id ? otpreg_store_int((int64_t) in->user_id)
+                            : otpreg_store_text(NULL);
     params[3] = otpreg_store_int(in->decoy);
     params[4] = otpreg_store_int(otp->channel);
     params[5] = otpreg_store_text(otp->address);

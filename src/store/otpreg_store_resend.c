@@ -330,7 +330,7 @@ otpreg_store_resend_same(otpreg_db_t *db, otpreg_store_resend_work_t *work,
     queue.id = in->message_id;
     queue.otp = &flow->otp;
     queue.address_key = flow->address_key;
-    queue.template = OTPREG_TEMPLATE_OTP;
+    queue.template = otpreg_store_purpose(flow->otp.purpose)->template;
     queue.username = flow->username;
     queue.lang = flow->lang;
     queue.expires_in = flow->expires_in;
@@ -345,14 +345,15 @@ static otpreg_db_rc_t
 otpreg_store_resend_user(otpreg_db_t *db, otpreg_store_flow_t *flow,
     otpreg_store_resend_kind_t kind)
 {
-    bool               name_taken;
+    bool               name_taken, owned;
     unsigned           sql;
     otpreg_db_rc_t     rc;
     otpreg_db_param_t  params[3];
 
     rc = otpreg_store_owners(db, "", flow->otp.channel, flow->address_key,
-                             &name_taken, &flow->decoy);
+                             &name_taken, &owned);
 
+    flow->decoy = otpreg_store_purpose_is_decoy(flow->otp.purpose, owned);
     flow->unprovable = false;
 
     if (rc != OTPREG_DB_OK || kind == OTPREG_STORE_RESEND_OTHER) {

@@ -54,15 +54,15 @@ otpreg_db_rc_t otpreg_store_queue(otpreg_db_t *db,
 
 /*
  * Issue an OTP: write it and its message to the outbox, inside the caller's
- * transaction.  A decoy's message is the notice to the owner of the address,
- * once a day.
+ * transaction, as its purpose says.  A decoy's message is the notice to the
+ * owner of the address, once a day.
  */
 typedef struct {
     const otpreg_store_outbox_t    *outbox;
     const uint8_t                  *message_id;
     const otpreg_otp_t             *otp;
     const char                     *address_key;
-    uint64_t                        user_id;
+    uint64_t                        user_id;        /* 0: there is none */
     bool                            decoy;
     bool                            silent;         /* without a message */
     unsigned                        attempts;       /* that are gone already */

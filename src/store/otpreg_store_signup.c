@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "otpreg_store_run.h"
+#include "otpreg_store_purpose.h"
 
 
 typedef struct {
@@ -151,7 +151,7 @@ otpreg_store_signup_write(otpreg_db_t *db, otpreg_store_signup_work_t *work)
     issue.message_id = in->message_id;
     issue.otp = &in->otp;
     issue.address_key = key;
-    issue.decoy = owned;
+    issue.decoy = otpreg_store_purpose_is_decoy(in->otp.purpose, owned);
     issue.username = in->username.name;
     issue.lang = in->lang;
     issue.lifetime = in->lifetime;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "otpreg_store_run.h"
+#include "otpreg_store_purpose.h"
 
 
 typedef struct {
@@ -25,7 +25,7 @@ typedef struct {
     bool                            expired;
     bool                            consumed;
     bool                            ours;       /* the newest attempt */
-    bool                            verified;   /* all was proved */
+    bool                            verified;   /* all that is to be proved */
     bool                            proved;     /* this address was */
 } otpreg_store_verify_state_t;
 
@@ -34,6 +34,8 @@ static otpreg_db_rc_t otpreg_store_verify_work(otpreg_db_t *db, void *data,
     bool lost);
 static otpreg_db_rc_t otpreg_store_verify_attempt(otpreg_db_t *db,
     const otpreg_store_verify_t *in, uint64_t *affected, uint64_t *attempts);
+static otpreg_db_param_t otpreg_store_verify_param(
+    const otpreg_store_verify_t *in, otpreg_store_verify_param_t param);
 static otpreg_db_rc_t otpreg_store_verify_burn(otpreg_db_t *db,
     otpreg_store_verify_work_t *work);
 static otpreg_db_rc_t otpreg_store_verify_state(otpreg_db_t *db,
@@ -131,22 +133,44 @@ static otpreg_db_rc_t
 otpreg_store_verify_attempt(otpreg_db_t *db, const otpreg_store_verify_t *in,
     uint64_t *affected, uint64_t *attempts)
 {
-    otpreg_db_param_t  params[12];
+    unsigned                       i;
+    otpreg_db_param_t              params[OTPREG_STORE_VERIFY_PARAMS];
+    const otpreg_store_purpose_t  *purpose;
 
-    params[0] = otpreg_store_id(in->attempt);
-    params[1] = otpreg_store_int(in->match);
-    params[2] = otpreg_store_int(in->match);
-    params[3] = otpreg_store_int(in->all);
-    params[4] = otpreg_store_int(in->match);
-    params[5] = otpreg_store_int(in->match);
-    params[6] = otpreg_store_int(in->match);
-    params[7] = otpreg_store_int(in->all);
-    params[8] = otpreg_store_id(in->id);
-    params[9] = otpreg_store_int(in->purpose);
-    params[10] = otpreg_store_int(in->attempts_max);
-    params[11] = otpreg_store_id(in->attempt);
+    purpose = otpreg_store_purpose(in->purpose);
 
-    return otpreg_db_exec(db, OTPREG_SQL_VERIFY, params, affected, attempts);
+    for (i = 0; purpose->params[i] != OTPREG_STORE_VERIFY_END; i++) {
+        params[i] = otpreg_store_verify_param(in, purpose->params[i]);
+    }
+
+    return otpreg_db_exec(db, purpose->verify, params, affected, attempts);
+}
+
+
+static otpreg_db_param_t
+otpreg_store_verify_param(const otpreg_store_verify_t *in,
+    otpreg_store_verify_param_t param)
+{
+    switch (param) {
+
+    case OTPREG_STORE_VERIFY_ATTEMPT:
+        return otpreg_store_id(in->attempt);
+
+    case OTPREG_STORE_VERIFY_MATCH:
+        return otpreg_store_int(in->match);
+
+    case OTPREG_STORE_VERIFY_ALL:
+        return otpreg_store_int(in->all);
+
+    case OTPREG_STORE_VERIFY_ID:
+        return otpreg_store_id(in->id);
+
+    case OTPREG_STORE_VERIFY_PURPOSE:
+        return otpreg_store_int(in->purpose);
+
+    default:                            /* OTPREG_STORE_VERIFY_MAX */
+        return otpreg_store_int(in->attempts_max);
+    }
 }
 
 
@@ -217,7 +241,8 @@ otpreg_store_verify_state(otpreg_db_t *db, const otpreg_store_verify_t *in,
     state->expired = (columns[2].num != 0);
     state->consumed = (columns[3].num != 0);
     state->ours = (columns[4].num != 0);
-    state->verified = (columns[5].num != 0);
+    state->verified = (columns[5].num != 0)
+                      && otpreg_store_purpose(in->purpose)->proves;
     state->proved = (columns[6].num != 0);
 
     return OTPREG_DB_OK;
@@ -234,7 +259,7 @@ otpreg_store_verify_right(otpreg_db_t *db, otpreg_store_verify_work_t *work)
 
     work->outcome = OTPREG_OK;
 
-    if (!work->in->all) {
+    if (!work->in->all || !otpreg_store_purpose(work->in->purpose)->proves) {
         return OTPREG_DB_OK;
     }
 

@@ -24,8 +24,10 @@
 #define tap_items(array)         (sizeof(array) / sizeof((array)[0]))
 
 
-static unsigned  tap_run;
-static unsigned  tap_failed;
+/* one of each in a program, of however many files */
+
+__attribute__((weak)) unsigned  tap_run;
+__attribute__((weak)) unsigned  tap_failed;
 
 
 __attribute__((format(printf, 2, 3)))

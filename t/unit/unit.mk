@@ -93,10 +93,13 @@ build/fuzz/%.o: src/%.c $(UNIT_HEADERS)
 	    -fsanitize=fuzzer-no-link $(UNIT_SANITIZE) -c -o $@ $<
 
 
-build/unit/store_test: $(UNIT_STORE:%=build/unit/%)
+STORE_TEST_FILES = $(wildcard t/unit/store_test_*.c)
+
+build/unit/store_test: $(STORE_TEST_FILES) $(UNIT_STORE:%=build/unit/%)
 build/unit/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS) -pthread
 build/unit/store_test: UNIT_CPPFLAGS += $(UNIT_STORE_CPPFLAGS)
-build/unit-asan/store_test: $(UNIT_STORE:%=build/unit-asan/%)
+build/unit-asan/store_test: $(STORE_TEST_FILES) \
+		$(UNIT_STORE:%=build/unit-asan/%)
 build/unit-asan/store_test: UNIT_MORE_LIBS = $(UNIT_STORE_LIBS) -pthread
 build/unit-asan/store_test: UNIT_CPPFLAGS += $(UNIT_STORE_CPPFLAGS)
 
