@@ -27,11 +27,69 @@ static void ngx_http_otpreg_check_channel(ngx_http_otpreg_ctx_t *ctx,
     otpreg_form_field_t *field, otpreg_store_signup_t *in);
 
 
-static const char *const  ngx_http_otpreg_identifiers[] = {
-    "username",
-    "email",
-    "phone"
+/* a form and JSON call them so; those that identify a user are kept as typed */
+
+typedef struct {
+    ngx_str_t                   name;
+    size_t                      typed;      /* in ctx, or 0 */
+} ngx_http_otpreg_field_t;
+
+
+static const ngx_http_otpreg_field_t
+    ngx_http_otpreg_fields[NGX_HTTP_OTPREG_FIELDS] =
+{
+    [NGX_HTTP_OTPREG_USERNAME] = {
+        ngx_string("username"), offsetof(ngx_http_otpreg_ctx_t,
+                                         typed.username) },
+    [NGX_HTTP_OTPREG_EMAIL] = {
+        ngx_string("email"), offsetof(ngx_http_otpreg_ctx_t, typed.email) },
+    [NGX_HTTP_OTPREG_PHONE] = {
+        ngx_string("phone"), offsetof(ngx_http_otpreg_ctx_t, typed.phone) },
+    [NGX_HTTP_OTPREG_CHANNEL] = { ngx_string("channel"), 0 },
+    [NGX_HTTP_OTPREG_PASSWORD] = { ngx_string("password"), 0 },
+    [NGX_HTTP_OTPREG_CONFIRM] = { ngx_string("confirm_password"), 0 },
+    [NGX_HTTP_OTPREG_OTP] = { ngx_string("otp"), 0 }
 };
+
+
+const ngx_str_t *
+ngx_http_otpreg_field_name(ngx_uint_t field)
+{
+    return &ngx_http_otpreg_fields[field].name;
+}
+
+
+void
+ngx_http_otpreg_name_fields(otpreg_form_field_t *fields, ngx_uint_t first,
+    ngx_uint_t last)
+{
+    ngx_uint_t  i;
+
+    for (i = first; i <= last; i++) {
+        ngx_memzero(&fields[i - first], sizeof(otpreg_form_field_t));
+        fields[i - first].name = (char *) ngx_http_otpreg_fields[i].name.data;
+    }
+}
+
+
+ngx_int_t
+ngx_http_otpreg_judge_fields(ngx_http_otpreg_ctx_t *ctx)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_OTPREG_FIELDS; i++) {
+
+        if (ctx->fields[i] == OTPREG_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (ctx->fields[i] != OTPREG_OK) {
+            ctx->outcome = OTPREG_INVALID_FIELDS;
+        }
+    }
+
+    return NGX_OK;
+}
 
 
 char *
@@ -57,8 +115,8 @@ ngx_http_otpreg_set_fields(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         for (k = 0; k < NGX_HTTP_OTPREG_IDENTIFIERS; k++) {
             if (ngx_http_otpreg_option(&value[i],
-                                       ngx_http_otpreg_identifiers[k],
-                                       &option))
+                            (char *) ngx_http_otpreg_fields[k].name.data,
+                            &option))
             {
                 break;
             }
@@ -308,15 +366,17 @@ ngx_int_t
 ngx_http_otpreg_keep_typed(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_field_t *fields)
 {
+    char       *p;
     ngx_uint_t  i;
-    ngx_str_t  *to[NGX_HTTP_OTPREG_IDENTIFIERS];
 
-    to[NGX_HTTP_OTPREG_USERNAME] = &ctx->typed.username;
-    to[NGX_HTTP_OTPREG_EMAIL] = &ctx->typed.email;
-    to[NGX_HTTP_OTPREG_PHONE] = &ctx->typed.phone;
+    p = (char *) ctx;
 
     for (i = 0; i < NGX_HTTP_OTPREG_IDENTIFIERS; i++) {
-        if (ngx_http_otpreg_keep_value(r, to[i], &fields[i].value) != NGX_OK) {
+        if (ngx_http_otpreg_keep_value(r,
+                           (ngx_str_t *) (p + ngx_http_otpreg_fields[i].typed),
+                           &fields[i].value)
+            != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }

@@ -15,8 +15,29 @@
 
 
 /*
- * Which identifiers a form has, and whom it is about.  Thread: event loop.
+ * The fields of a form: their names, which of them identify a user, and what is
+ * wrong with them.  Thread: event loop.
  */
+
+
+/* As in a form, JSON, and otpreg_fields; it ends with a NUL. */
+const ngx_str_t *ngx_http_otpreg_field_name(ngx_uint_t field);
+
+
+/*
+ * Name the fields from first to last for the parser.
+ *
+ * fields  [out]  last - first + 1 of them
+ */
+void ngx_http_otpreg_name_fields(otpreg_form_field_t *fields,
+    ngx_uint_t first, ngx_uint_t last);
+
+
+/*
+ * Look at ctx->fields: with an error in one of them ctx->outcome is
+ * OTPREG_INVALID_FIELDS.  NGX_OK, or NGX_ERROR: there was no memory for one.
+ */
+ngx_int_t ngx_http_otpreg_judge_fields(ngx_http_otpreg_ctx_t *ctx);
 
 
 /*

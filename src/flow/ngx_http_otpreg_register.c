@@ -15,14 +15,12 @@
 #include "ngx_http_otpreg_breach.h"
 #include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_challenge.h"
-#include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_page.h"
-#include "ngx_http_otpreg_refusal.h"
 #include "ngx_http_otpreg_register.h"
 #include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
@@ -300,8 +298,8 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
 
     ngx_http_otpreg_register_lang(r, olcf, s->in.lang);
 
-    ngx_http_otpreg_dispatch_outbox(s->query.service, otp->channel,
-                                    &s->in.outbox, s->lease);
+    ngx_http_otpreg_place_reserve(&s->place, s->query.service, otp->channel,
+                                  &s->in.outbox);
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
 
@@ -313,8 +311,7 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     outcome = ngx_http_otpreg_query_post(r, &s->query, &job);
 
     if (outcome != OTPREG_OK) {
-        ngx_http_otpreg_dispatch_unused(s->query.service, otp->channel,
-                                        &s->in.outbox);
+        ngx_http_otpreg_place_unused(&s->place);
         ngx_http_otpreg_register_finish(r, s, outcome);
     }
 }
@@ -369,16 +366,8 @@ ngx_http_otpreg_register_settle(void *data)
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_SIGNUPS, 1);
     }
 
-    ngx_http_otpreg_refused(s->query.service->conf, s->out.scope,
-                            s->in.otp.address);
-
-    if (s->query.outcome == OTPREG_OK && s->out.send) {
-        ngx_http_otpreg_dispatch_send(s->query.service, &s->out.message);
-
-    } else {
-        ngx_http_otpreg_dispatch_unused(s->query.service, s->in.otp.channel,
-                                        &s->in.outbox);
-    }
+    ngx_http_otpreg_place_settle(&s->place, s->query.outcome, &s->out,
+                                 &s->in.otp);
 }
 
 

@@ -10,6 +10,7 @@
 
 
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_place.h"
 #include "ngx_http_otpreg_query.h"
 #include "ngx_http_otpreg_used_form.h"
 
@@ -25,8 +26,8 @@ typedef struct {
     unsigned                    operations;
     otpreg_password_t           password;
     otpreg_store_signup_t       in;
-    char                        lease[OTPREG_LEASE_MAX + 1];
     otpreg_store_queued_t       out;
+    ngx_http_otpreg_place_t     place;
     ngx_http_otpreg_used_form_hold_t form;
     ngx_http_otpreg_limit_hold_t hold;
     unsigned                    challenged:1;

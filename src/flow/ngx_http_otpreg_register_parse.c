@@ -38,17 +38,11 @@ ngx_int_t
 ngx_http_otpreg_register_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, ngx_http_otpreg_signup_t *s)
 {
-    ngx_uint_t           i;
-    otpreg_form_field_t  fields[] = {
-        [NGX_HTTP_OTPREG_USERNAME] = { .name = "username" },
-        [NGX_HTTP_OTPREG_EMAIL] = { .name = "email" },
-        [NGX_HTTP_OTPREG_PHONE] = { .name = "phone" },
-        [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" },
-        [NGX_HTTP_OTPREG_PASSWORD] = { .name = "password" },
-        [NGX_HTTP_OTPREG_CONFIRM] = { .name = "confirm_password" },
-        [NGX_HTTP_OTPREG_FORM_FIELDS - 1] = { .name = NULL }
-    };
+    otpreg_form_field_t  fields[NGX_HTTP_OTPREG_FORM_FIELDS];
 
+    ngx_memzero(fields, sizeof(fields));
+    ngx_http_otpreg_name_fields(fields, NGX_HTTP_OTPREG_USERNAME,
+                                NGX_HTTP_OTPREG_CONFIRM);
     ngx_http_otpreg_bot_fields(ctx->conf, &fields[NGX_HTTP_OTPREG_BOT]);
     ngx_http_otpreg_challenge_fields(&fields[NGX_HTTP_OTPREG_SOLUTION]);
 
@@ -69,15 +63,8 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
 
     ngx_http_otpreg_register_check(r, ctx, s, fields);
 
-    for (i = 0; i < NGX_HTTP_OTPREG_FIELDS; i++) {
-
-        if (ctx->fields[i] == OTPREG_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (ctx->fields[i] != OTPREG_OK) {
-            ctx->outcome = OTPREG_INVALID_FIELDS;
-        }
+    if (ngx_http_otpreg_judge_fields(ctx) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     ngx_http_otpreg_bot_check(r, ctx, &fields[NGX_HTTP_OTPREG_BOT],

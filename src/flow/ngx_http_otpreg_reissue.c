@@ -10,8 +10,6 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_budget.h"
-#include "ngx_http_otpreg_dispatch.h"
-#include "ngx_http_otpreg_refusal.h"
 #include "ngx_http_otpreg_reissue.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_ticket.h"
@@ -55,8 +53,8 @@ ngx_http_otpreg_reissue_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         reissue->in.to = *to;
     }
 
-    ngx_http_otpreg_dispatch_outbox(reissue->query.service, channel,
-                                    &reissue->in.outbox, reissue->lease);
+    ngx_http_otpreg_place_reserve(&reissue->place, reissue->query.service,
+                                  channel, &reissue->in.outbox);
 
     return reissue;
 }
@@ -76,26 +74,15 @@ ngx_http_otpreg_reissue_settle(ngx_http_otpreg_reissue_t *reissue)
 {
     ngx_http_otpreg_query_settle(&reissue->query);
 
-    ngx_http_otpreg_refused(reissue->query.service->conf,
-                            reissue->out.queued.scope,
-                            reissue->out.otp.address);
-
-    if (reissue->query.outcome == OTPREG_OK && reissue->out.queued.send) {
-        ngx_http_otpreg_dispatch_send(reissue->query.service,
-                                      &reissue->out.queued.message);
-
-    } else {
-        ngx_http_otpreg_reissue_unused(reissue);
-    }
+    ngx_http_otpreg_place_settle(&reissue->place, reissue->query.outcome,
+                                 &reissue->out.queued, &reissue->out.otp);
 }
 
 
 void
 ngx_http_otpreg_reissue_unused(ngx_http_otpreg_reissue_t *reissue)
 {
-    ngx_http_otpreg_dispatch_unused(reissue->query.service,
-                                    reissue->in.outbox.channel,
-                                    &reissue->in.outbox);
+    ngx_http_otpreg_place_unused(&reissue->place);
 }
 
 

@@ -10,6 +10,7 @@
 
 
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_place.h"
 #include "ngx_http_otpreg_query.h"
 
 
@@ -22,8 +23,8 @@
 typedef struct {
     ngx_http_otpreg_query_t     query;
     otpreg_store_resend_t       in;
-    char                        lease[OTPREG_LEASE_MAX + 1];
     otpreg_store_resent_t       out;
+    ngx_http_otpreg_place_t     place;
     ngx_http_otpreg_limit_hold_t hold;          /* of a form to resend */
 } ngx_http_otpreg_reissue_t;
 

@@ -43,17 +43,6 @@ static ngx_int_t ngx_http_otpreg_add_retry_after(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
 
 
-static const ngx_str_t  ngx_http_otpreg_field_names[] = {
-    ngx_string("username"),
-    ngx_string("email"),
-    ngx_string("phone"),
-    ngx_string("channel"),
-    ngx_string("password"),
-    ngx_string("confirm_password"),
-    ngx_string("otp")
-};
-
-
 ngx_int_t
 ngx_http_otpreg_reply(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
@@ -293,7 +282,7 @@ ngx_http_otpreg_problem_fields(ngx_http_request_t *r,
 
         ngx_http_otpreg_json_object(json);
         ngx_http_otpreg_json_string(json, "field",
-                                    &ngx_http_otpreg_field_names[i]);
+                                    ngx_http_otpreg_field_name(i));
         ngx_http_otpreg_json_string(json, "code",
                              ngx_http_otpreg_outcome_code(ctx->fields[i]));
         ngx_http_otpreg_json_string(json, "detail", &detail);

@@ -90,17 +90,14 @@ static ngx_int_t
 ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_store_to_t *to)
 {
-    ngx_uint_t           i;
-    otpreg_form_field_t  fields[] = {
-        [NGX_HTTP_OTPREG_USERNAME] = { .name = "username" },
-        [NGX_HTTP_OTPREG_EMAIL] = { .name = "email" },
-        [NGX_HTTP_OTPREG_PHONE] = { .name = "phone" },
-        [NGX_HTTP_OTPREG_CHANNEL] = { .name = "channel" }
-    };
+    otpreg_form_field_t  fields[NGX_HTTP_OTPREG_CHANNEL + 1];
 
     if (ctx->body.form.len == 0) {
         return NGX_OK;
     }
+
+    ngx_http_otpreg_name_fields(fields, NGX_HTTP_OTPREG_USERNAME,
+                                NGX_HTTP_OTPREG_CHANNEL);
 
     ctx->outcome = ngx_http_otpreg_parse_form(r, fields,
                                               NGX_HTTP_OTPREG_CHANNEL + 1);
@@ -118,18 +115,7 @@ ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
 
     ngx_http_otpreg_check_address(r, ctx, fields, to);
 
-    for (i = 0; i < NGX_HTTP_OTPREG_FIELDS; i++) {
-
-        if (ctx->fields[i] == OTPREG_ERROR) {
-            return NGX_ERROR;
-        }
-
-        if (ctx->fields[i] != OTPREG_OK) {
-            ctx->outcome = OTPREG_INVALID_FIELDS;
-        }
-    }
-
-    return NGX_OK;
+    return ngx_http_otpreg_judge_fields(ctx);
 }
 
 

@@ -13,7 +13,7 @@
 
 #include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_delivery_status.h"
-#include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
@@ -216,8 +216,8 @@ ngx_http_otpreg_verify_parse(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     const otpreg_key_t          *key;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
-    ngx_memzero(&field, sizeof(otpreg_form_field_t));
-    field.name = "otp";
+    ngx_http_otpreg_name_fields(&field, NGX_HTTP_OTPREG_OTP,
+                                NGX_HTTP_OTPREG_OTP);
 
     outcome = ngx_http_otpreg_parse_form(r, &field, 1);
     if (outcome != OTPREG_OK) {
