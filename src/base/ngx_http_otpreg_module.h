@@ -98,8 +98,8 @@ ngx_http_otpreg_channel_name(otpreg_channel_t channel)
 
 
 typedef struct ngx_http_otpreg_page_s  ngx_http_otpreg_page_t;
-typedef struct ngx_http_otpreg_service_s  ngx_http_otpreg_service_t;
-typedef struct ngx_http_otpreg_dispatch_s  ngx_http_otpreg_dispatch_t;
+typedef struct ngx_http_otpreg_realm_s  ngx_http_otpreg_realm_t;
+typedef struct ngx_http_otpreg_delivery_s  ngx_http_otpreg_delivery_t;
 typedef struct ngx_http_otpreg_task_s  ngx_http_otpreg_task_t;
 typedef struct ngx_http_otpreg_callout_s  ngx_http_otpreg_callout_t;
 typedef struct ngx_http_otpreg_languages_s  ngx_http_otpreg_languages_t;
@@ -146,7 +146,7 @@ typedef enum {
 
 
 typedef struct {
-    ngx_array_t                 services;   /* ngx_http_otpreg_service_t * */
+    ngx_array_t                 realms;         /* ngx_http_otpreg_realm_t * */
     ngx_array_t                 databases;  /* otpreg_db_conf_t *: unequal */
     ngx_array_t                 secrets;    /* ngx_str_t, see secret.h */
     ngx_array_t                *sites;      /* at start only, see missing.h */
@@ -227,7 +227,7 @@ typedef struct {
 
     otpreg_smtp_conf_t         *smtp;
     ngx_array_t                *rules;          /* of a courier, see verdict */
-    ngx_http_otpreg_service_t  *service;
+    ngx_http_otpreg_realm_t    *realm;
 } ngx_http_otpreg_loc_conf_t;
 
 
@@ -238,7 +238,7 @@ typedef struct {
     ngx_http_request_t         *request;        /* NULL: not held */
     int64_t                     start;
     int64_t                     end;
-} ngx_http_otpreg_hold_t;
+} ngx_http_otpreg_delayed_t;
 
 
 /* the body of a form: touched by its reader */
@@ -268,9 +268,9 @@ typedef struct {
     int64_t                     shown_at;       /* Unix ms, or 0 */
     uint8_t                     first_id[OTPREG_ID_LEN];    /* resubmitted */
     ngx_str_t                   solution;       /* of a challenge */
-    unsigned                    robot:1;
+    unsigned                    found:1;
     unsigned                    resubmitted:1;
-} ngx_http_otpreg_ctx_bot_t;
+} ngx_http_otpreg_ctx_robot_t;
 
 
 /* what the answer says beside its outcome */
@@ -289,7 +289,7 @@ typedef struct {
 /* of a background request, which has nobody to answer */
 
 typedef struct {
-    ngx_http_otpreg_dispatch_t *dispatch;       /* a message on its way */
+    ngx_http_otpreg_delivery_t *delivery;       /* a message on its way */
     ngx_http_otpreg_callout_t  *callout;            /* or a callout */
     ngx_http_otpreg_sink_pt     sink;
     void                       *sink_data;
@@ -308,11 +308,11 @@ typedef struct {
 
     ngx_http_otpreg_ctx_typed_t typed;
     ngx_http_otpreg_ctx_body_t  body;
-    ngx_http_otpreg_ctx_bot_t   bot;
+    ngx_http_otpreg_ctx_robot_t robot;
     ngx_http_otpreg_ctx_answer_t answer;
     ngx_http_otpreg_ctx_background_t background;
 
-    ngx_http_otpreg_hold_t      hold;
+    ngx_http_otpreg_delayed_t   delayed;
     ngx_http_otpreg_task_t     *task;           /* the one in flight */
 
     unsigned                    posted:1;

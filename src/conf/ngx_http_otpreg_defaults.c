@@ -15,7 +15,7 @@
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_mail_limit.h"
-#include "ngx_http_otpreg_service.h"
+#include "ngx_http_otpreg_realm.h"
 #include "ngx_http_otpreg_sms_limit.h"
 
 
@@ -51,8 +51,8 @@ ngx_http_otpreg_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    if (ngx_array_init(&omcf->services, cf->pool, 2,
-                       sizeof(ngx_http_otpreg_service_t *))
+    if (ngx_array_init(&omcf->realms, cf->pool, 2,
+                       sizeof(ngx_http_otpreg_realm_t *))
         != NGX_OK
         || ngx_array_init(&omcf->databases, cf->pool, 2,
                           sizeof(otpreg_db_conf_t *))
@@ -115,7 +115,7 @@ ngx_http_otpreg_create_loc_conf(ngx_conf_t *cf)
      *     olcf->form_max = 0;
      *     olcf->used_forms = NULL;
      *     olcf->identifiers = { NGX_HTTP_OTPREG_ABSENT };
-     *     olcf->service = NULL;
+     *     olcf->realm = NULL;
      */
 
     olcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_otpreg_loc_conf_t));
@@ -241,7 +241,7 @@ ngx_http_otpreg_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->smtp, prev->smtp, NULL);
     ngx_conf_merge_ptr_value(conf->rules, prev->rules, NULL);
 
-    if (ngx_http_otpreg_service_complete(cf, conf) != NGX_OK) {
+    if (ngx_http_otpreg_realm_complete(cf, conf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 

@@ -9,7 +9,6 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_callout.h"
 #include "ngx_http_otpreg_conf.h"
@@ -21,7 +20,8 @@
 #include "ngx_http_otpreg_mail_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_option.h"
-#include "ngx_http_otpreg_release.h"
+#include "ngx_http_otpreg_response_time.h"
+#include "ngx_http_otpreg_robot.h"
 #include "ngx_http_otpreg_sms_limit.h"
 #include "ngx_http_otpreg_verdict.h"
 

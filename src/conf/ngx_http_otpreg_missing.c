@@ -14,7 +14,7 @@
 #include "ngx_http_otpreg_locate.h"
 #include "ngx_http_otpreg_missing.h"
 #include "ngx_http_otpreg_page.h"
-#include "ngx_http_otpreg_service.h"
+#include "ngx_http_otpreg_realm.h"
 
 
 typedef struct {
@@ -127,7 +127,7 @@ ngx_http_otpreg_missing_warn(ngx_conf_t *cf)
 
         /* messages are sent in the server of the first location of a site */
 
-        if (m.conf->service->conf != m.conf) {
+        if (m.conf->realm->conf != m.conf) {
             continue;
         }
 
@@ -156,9 +156,9 @@ ngx_http_otpreg_missing_shared(ngx_http_otpreg_missing_t *m)
 {
     ngx_http_otpreg_loc_conf_t  *first;
 
-    first = m->conf->service->conf;
+    first = m->conf->realm->conf;
 
-    if (m->conf->service->conf_ctx == m->server->ctx
+    if (m->conf->realm->conf_ctx == m->server->ctx
         || ngx_strcmp(m->conf->site.data, "default") != 0)
     {
         return;

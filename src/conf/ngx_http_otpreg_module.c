@@ -19,7 +19,7 @@
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_missing.h"
 #include "ngx_http_otpreg_purge.h"
-#include "ngx_http_otpreg_release.h"
+#include "ngx_http_otpreg_response_time.h"
 #include "ngx_http_otpreg_secret.h"
 
 
@@ -101,7 +101,7 @@ ngx_http_otpreg_init_process(ngx_cycle_t *cycle)
 
     ngx_http_otpreg_metric_init_process(omcf);
 
-    if (omcf->services.nelts == 0) {
+    if (omcf->realms.nelts == 0) {
         return NGX_OK;
     }
 
@@ -124,7 +124,7 @@ ngx_http_otpreg_init_process(ngx_cycle_t *cycle)
                       "otpreg: secrets cannot be locked into memory");
     }
 
-    if (ngx_http_otpreg_release_init(cycle) != NGX_OK) {
+    if (ngx_http_otpreg_response_time_init(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -150,11 +150,11 @@ ngx_http_otpreg_exit_process(ngx_cycle_t *cycle)
 
     omcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_otpreg_module);
 
-    if (omcf == NULL || omcf->services.nelts == 0) {
+    if (omcf == NULL || omcf->realms.nelts == 0) {
         return;
     }
 
-    ngx_http_otpreg_release_exit();
+    ngx_http_otpreg_response_time_exit();
 
     ended = otpreg_smtp_exit();
     ended &= otpreg_store_exit();

@@ -9,13 +9,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_callout.h"
 #include "ngx_http_otpreg_challenge.h"
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_robot.h"
 #include "ngx_http_otpreg_value.h"
 
 
@@ -119,11 +119,11 @@ static const ngx_http_otpreg_variable_t  ngx_http_otpreg_variables[] = {
     { ngx_string("otpreg_password_max"), ngx_http_otpreg_variable_conf,
       NGX_HTTP_OTPREG_VAR_PASSWORD_MAX },
 
-    { ngx_string("otpreg_honeypot"), ngx_http_otpreg_bot_variable,
-      NGX_HTTP_OTPREG_BOT_HONEYPOT },
+    { ngx_string("otpreg_honeypot"), ngx_http_otpreg_robot_variable,
+      NGX_HTTP_OTPREG_ROBOT_HONEYPOT },
 
-    { ngx_string("otpreg_form_token"), ngx_http_otpreg_bot_variable,
-      NGX_HTTP_OTPREG_BOT_TOKEN },
+    { ngx_string("otpreg_form_token"), ngx_http_otpreg_robot_variable,
+      NGX_HTTP_OTPREG_ROBOT_TOKEN },
 
     { ngx_string("otpreg_challenge"), ngx_http_otpreg_challenge_variable, 0 },
 

@@ -88,8 +88,8 @@ ngx_http_otpreg_variable_lang(ngx_http_request_t *r,
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx != NULL && ctx->background.dispatch != NULL) {
-        value.data = (u_char *) ctx->background.dispatch->message.lang;
+    if (ctx != NULL && ctx->background.delivery != NULL) {
+        value.data = (u_char *) ctx->background.delivery->message.lang;
         value.len = ngx_strlen(value.data);
 
         return ngx_http_otpreg_variable_set(v, &value);

@@ -12,8 +12,8 @@
 #include "ngx_http_otpreg_delivery_status.h"
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_query.h"
-#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
+#include "ngx_http_otpreg_response_time.h"
 
 
 /* a look at what became of the code */
@@ -118,5 +118,5 @@ ngx_http_otpreg_delivery_status_looked(ngx_http_request_t *r, void *data)
         ctx->outcome = OTPREG_UNDELIVERABLE;
     }
 
-    ngx_http_otpreg_release(r);
+    ngx_http_otpreg_reply_later(r);
 }

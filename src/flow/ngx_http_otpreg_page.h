@@ -22,7 +22,7 @@
  * show  GET or HEAD; fills ctx, and returns what a content handler returns
  * act   POST, after the form was read; owes ngx_http_otpreg_wipe_form() on
  *       every path, and must end in ngx_http_otpreg_page_finish(), a task or
- *       ngx_http_otpreg_release()
+ *       ngx_http_otpreg_reply_later()
  */
 typedef ngx_int_t (*ngx_http_otpreg_page_show_pt)(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);

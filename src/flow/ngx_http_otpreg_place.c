@@ -16,13 +16,13 @@
 
 void
 ngx_http_otpreg_place_reserve(ngx_http_otpreg_place_t *place,
-    ngx_http_otpreg_service_t *service, otpreg_channel_t channel,
+    ngx_http_otpreg_realm_t *realm, otpreg_channel_t channel,
     otpreg_store_outbox_t *outbox)
 {
-    place->service = service;
+    place->realm = realm;
     place->outbox = outbox;
 
-    ngx_http_otpreg_dispatch_outbox(service, channel, outbox, place->lease);
+    ngx_http_otpreg_dispatch_outbox(realm, channel, outbox, place->lease);
 }
 
 
@@ -31,10 +31,10 @@ ngx_http_otpreg_place_settle(ngx_http_otpreg_place_t *place,
     otpreg_outcome_t outcome, const otpreg_store_queued_t *queued,
     const otpreg_otp_t *otp)
 {
-    ngx_http_otpreg_refused(place->service->conf, queued->scope, otp->address);
+    ngx_http_otpreg_refused(place->realm->conf, queued->scope, otp->address);
 
     if (outcome == OTPREG_OK && queued->send) {
-        ngx_http_otpreg_dispatch_send(place->service, &queued->message);
+        ngx_http_otpreg_dispatch_send(place->realm, &queued->message);
 
     } else {
         ngx_http_otpreg_place_unused(place);
@@ -45,6 +45,6 @@ ngx_http_otpreg_place_settle(ngx_http_otpreg_place_t *place,
 void
 ngx_http_otpreg_place_unused(ngx_http_otpreg_place_t *place)
 {
-    ngx_http_otpreg_dispatch_unused(place->service, place->outbox->channel,
+    ngx_http_otpreg_dispatch_unused(place->realm, place->outbox->channel,
                                     place->outbox);
 }

@@ -19,7 +19,7 @@
  */
 
 typedef struct {
-    ngx_http_otpreg_service_t  *service;
+    ngx_http_otpreg_realm_t    *realm;
     otpreg_store_outbox_t      *outbox;
     char                        lease[OTPREG_LEASE_MAX + 1];
 } ngx_http_otpreg_place_t;
@@ -32,7 +32,7 @@ typedef struct {
  * outbox  [out]  what the job tells the store; it and place live until settle
  */
 void ngx_http_otpreg_place_reserve(ngx_http_otpreg_place_t *place,
-    ngx_http_otpreg_service_t *service, otpreg_channel_t channel,
+    ngx_http_otpreg_realm_t *realm, otpreg_channel_t channel,
     otpreg_store_outbox_t *outbox);
 
 

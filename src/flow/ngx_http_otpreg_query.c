@@ -17,7 +17,7 @@ void
 ngx_http_otpreg_query_init(ngx_http_otpreg_query_t *query,
     ngx_http_otpreg_loc_conf_t *olcf)
 {
-    query->service = olcf->service;
+    query->realm = olcf->realm;
     query->database = olcf->database;
     query->outcome = OTPREG_BUSY;
 }
@@ -37,6 +37,6 @@ ngx_http_otpreg_query_post(ngx_http_request_t *r,
 void
 ngx_http_otpreg_query_settle(ngx_http_otpreg_query_t *query)
 {
-    ngx_http_otpreg_dispatch_database(query->service, query->outcome,
+    ngx_http_otpreg_dispatch_database(query->realm, query->outcome,
                                       query->error);
 }

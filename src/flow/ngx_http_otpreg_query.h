@@ -18,7 +18,7 @@
  */
 
 typedef struct {
-    ngx_http_otpreg_service_t  *service;
+    ngx_http_otpreg_realm_t    *realm;
     otpreg_db_conf_t           *database;
     otpreg_outcome_t            outcome;        /* OTPREG_BUSY until it is */
     char                        error[OTPREG_DB_ERROR_SIZE];

@@ -11,7 +11,6 @@
 
 #include <sodium.h>
 
-#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_breach.h"
 #include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_challenge.h"
@@ -22,9 +21,10 @@
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_register.h"
-#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_response_time.h"
+#include "ngx_http_otpreg_robot.h"
 #include "ngx_http_otpreg_task.h"
 #include "ngx_http_otpreg_ticket.h"
 
@@ -144,7 +144,7 @@ ngx_http_otpreg_register_form(ngx_http_request_t *r)
 
     if (ctx->outcome == OTPREG_OK) {
         ctx->outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_REGISTER,
-                                             &s->hold);
+                                             &s->taken);
     }
 
     ngx_http_otpreg_register_ask(r, s);
@@ -189,7 +189,7 @@ ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data)
 
         /* nothing was hashed, written or sent: it is no load on all */
 
-        ngx_http_otpreg_limit_give_back_global(&s->hold);
+        ngx_http_otpreg_limit_give_back_global(&s->taken);
 
         ngx_http_otpreg_register_finish(r, s, ctx->outcome);
         return;
@@ -294,11 +294,11 @@ ngx_http_otpreg_register_hashed(ngx_http_request_t *r, void *data)
     ctx->ticket.otp = *otp;
     ngx_memcpy(ctx->ticket.username, s->in.username.name,
                sizeof(ctx->ticket.username));
-    ngx_http_otpreg_bot_ticket(ctx);
+    ngx_http_otpreg_robot_ticket(ctx);
 
     ngx_http_otpreg_register_lang(r, olcf, s->in.lang);
 
-    ngx_http_otpreg_place_reserve(&s->place, s->query.service, otp->channel,
+    ngx_http_otpreg_place_reserve(&s->place, s->query.realm, otp->channel,
                                   &s->in.outbox);
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
@@ -389,7 +389,7 @@ ngx_http_otpreg_register_stored(ngx_http_request_t *r, void *data)
     ctx->answer.retry_after = s->out.retry_after;
     ctx->answer.lifetime = s->in.lifetime;
 
-    ngx_http_otpreg_release(r);
+    ngx_http_otpreg_reply_later(r);
 }
 
 

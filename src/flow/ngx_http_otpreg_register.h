@@ -28,8 +28,8 @@ typedef struct {
     otpreg_store_signup_t       in;
     otpreg_store_queued_t       out;
     ngx_http_otpreg_place_t     place;
-    ngx_http_otpreg_used_form_hold_t form;
-    ngx_http_otpreg_limit_hold_t hold;
+    ngx_http_otpreg_used_form_undo_t form;
+    ngx_http_otpreg_reservation_t taken;
     unsigned                    challenged:1;
     unsigned                    looked_up:1;
 } ngx_http_otpreg_signup_t;

@@ -11,18 +11,18 @@
 
 #include <sodium.h>
 
-#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_challenge.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_register.h"
 #include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_robot.h"
 
 
 /* the form: fields with a message of their own, then those against robots */
 
-#define NGX_HTTP_OTPREG_BOT          (NGX_HTTP_OTPREG_CONFIRM + 1)
+#define NGX_HTTP_OTPREG_ROBOT          (NGX_HTTP_OTPREG_CONFIRM + 1)
 #define NGX_HTTP_OTPREG_SOLUTION                                              \
-    (NGX_HTTP_OTPREG_BOT + NGX_HTTP_OTPREG_BOT_FIELDS)
+    (NGX_HTTP_OTPREG_ROBOT + NGX_HTTP_OTPREG_ROBOT_FIELDS)
 #define NGX_HTTP_OTPREG_FORM_FIELDS                                           \
     (NGX_HTTP_OTPREG_SOLUTION + NGX_HTTP_OTPREG_CHALLENGE_FIELDS)
 
@@ -43,7 +43,7 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
     ngx_memzero(fields, sizeof(fields));
     ngx_http_otpreg_name_fields(fields, NGX_HTTP_OTPREG_USERNAME,
                                 NGX_HTTP_OTPREG_CONFIRM);
-    ngx_http_otpreg_bot_fields(ctx->conf, &fields[NGX_HTTP_OTPREG_BOT]);
+    ngx_http_otpreg_robot_fields(ctx->conf, &fields[NGX_HTTP_OTPREG_ROBOT]);
     ngx_http_otpreg_challenge_fields(&fields[NGX_HTTP_OTPREG_SOLUTION]);
 
     ctx->outcome = ngx_http_otpreg_parse_form(r, fields,
@@ -67,8 +67,8 @@ ngx_http_otpreg_register_parse(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_http_otpreg_bot_check(r, ctx, &fields[NGX_HTTP_OTPREG_BOT],
-                              &s->password, &s->in, &s->form);
+    ngx_http_otpreg_robot_check(r, ctx, &fields[NGX_HTTP_OTPREG_ROBOT],
+                                &s->password, &s->in, &s->form);
 
     return NGX_OK;
 }

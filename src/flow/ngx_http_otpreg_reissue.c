@@ -53,7 +53,7 @@ ngx_http_otpreg_reissue_make(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         reissue->in.to = *to;
     }
 
-    ngx_http_otpreg_place_reserve(&reissue->place, reissue->query.service,
+    ngx_http_otpreg_place_reserve(&reissue->place, reissue->query.realm,
                                   channel, &reissue->in.outbox);
 
     return reissue;

@@ -25,7 +25,7 @@ typedef struct {
     otpreg_store_resend_t       in;
     otpreg_store_resent_t       out;
     ngx_http_otpreg_place_t     place;
-    ngx_http_otpreg_limit_hold_t hold;          /* of a form to resend */
+    ngx_http_otpreg_reservation_t taken;        /* of a form to resend */
 } ngx_http_otpreg_reissue_t;
 
 

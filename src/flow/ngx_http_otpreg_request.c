@@ -14,9 +14,9 @@
 #include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_origin.h"
-#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_response_time.h"
 #include "otpreg_registers.h"
 
 
@@ -83,7 +83,7 @@ ngx_http_otpreg_begin(ngx_http_request_t *r,
     (*ctx)->posted = (r->method == NGX_HTTP_POST);
     (*ctx)->conf = olcf;
 
-    ngx_http_otpreg_release_start(*ctx);
+    ngx_http_otpreg_response_time_start(*ctx);
 
     accept = ngx_http_otpreg_find_header(r, "accept");
 
@@ -137,7 +137,7 @@ ngx_http_otpreg_request_cleanup(void *data)
 {
     ngx_http_otpreg_ctx_t *ctx = data;
 
-    ngx_http_otpreg_release_cancel(ctx);
+    ngx_http_otpreg_response_time_cancel(ctx);
 
     /* a form that no handler came to wipe */
 
@@ -252,7 +252,7 @@ ngx_http_otpreg_form_read(ngx_http_request_t *r)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    ngx_http_otpreg_release_start(ctx);
+    ngx_http_otpreg_response_time_start(ctx);
 
     switch (ngx_http_otpreg_collect_form(r, ctx)) {
 

@@ -9,7 +9,6 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_headers.h"
@@ -17,9 +16,10 @@
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_reissue.h"
-#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_response_time.h"
+#include "ngx_http_otpreg_robot.h"
 #include "ngx_http_otpreg_task.h"
 #include "ngx_http_otpreg_ticket.h"
 
@@ -29,7 +29,7 @@ static ngx_int_t ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_store_to_t *to);
 static void ngx_http_otpreg_resend_post(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, const otpreg_store_to_t *to,
-    ngx_http_otpreg_limit_hold_t *hold);
+    ngx_http_otpreg_reservation_t *taken);
 static void ngx_http_otpreg_resend_store(void *data);
 static void ngx_http_otpreg_resend_settle(void *data);
 static void ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data);
@@ -50,10 +50,10 @@ const ngx_http_otpreg_page_t  ngx_http_otpreg_resend_page = {
 static void
 ngx_http_otpreg_resend_form(ngx_http_request_t *r)
 {
-    ngx_int_t                     rc;
-    otpreg_store_to_t             to;
-    ngx_http_otpreg_ctx_t        *ctx;
-    ngx_http_otpreg_limit_hold_t  hold;
+    ngx_int_t                      rc;
+    otpreg_store_to_t              to;
+    ngx_http_otpreg_ctx_t         *ctx;
+    ngx_http_otpreg_reservation_t  taken;
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
@@ -71,7 +71,7 @@ ngx_http_otpreg_resend_form(ngx_http_request_t *r)
     if (ctx->outcome == OTPREG_OK) {
         ctx->outcome = ctx->has_ticket
                        ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_RESEND,
-                                               &hold)
+                                               &taken)
                        : OTPREG_NO_SIGNUP;
     }
 
@@ -80,7 +80,7 @@ ngx_http_otpreg_resend_form(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_otpreg_resend_post(r, ctx, &to, &hold);
+    ngx_http_otpreg_resend_post(r, ctx, &to, &taken);
 }
 
 
@@ -121,7 +121,7 @@ ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
 
 static void
 ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
-    const otpreg_store_to_t *to, ngx_http_otpreg_limit_hold_t *hold)
+    const otpreg_store_to_t *to, ngx_http_otpreg_reservation_t *taken)
 {
     otpreg_outcome_t            outcome;
     ngx_http_otpreg_job_t       job;
@@ -135,7 +135,7 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return;
     }
 
-    reissue->hold = *hold;
+    reissue->taken = *taken;
 
     ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
 
@@ -148,7 +148,7 @@ ngx_http_otpreg_resend_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     outcome = ngx_http_otpreg_query_post(r, &reissue->query, &job);
 
     if (outcome != OTPREG_OK) {
-        ngx_http_otpreg_limit_give_back_global(&reissue->hold);
+        ngx_http_otpreg_limit_give_back_global(&reissue->taken);
         ngx_http_otpreg_reissue_unused(reissue);
         ngx_http_otpreg_page_finish(r, outcome);
     }
@@ -174,7 +174,7 @@ ngx_http_otpreg_resend_settle(void *data)
 
         /* nothing was sent: it is no load on all, as one that is too soon */
 
-        ngx_http_otpreg_limit_give_back_global(&reissue->hold);
+        ngx_http_otpreg_limit_give_back_global(&reissue->taken);
     }
 
     ngx_http_otpreg_reissue_settle(reissue);
@@ -190,7 +190,7 @@ ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    reissue->query.outcome = ngx_http_otpreg_bot_resent(ctx,
+    reissue->query.outcome = ngx_http_otpreg_robot_resent(ctx,
                                         reissue->query.outcome,
                                         &reissue->in.to, &reissue->out);
 
@@ -204,5 +204,5 @@ ngx_http_otpreg_resend_stored(ngx_http_request_t *r, void *data)
 
     ctx->outcome = reissue->query.outcome;
 
-    ngx_http_otpreg_release(r);
+    ngx_http_otpreg_reply_later(r);
 }

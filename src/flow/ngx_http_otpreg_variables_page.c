@@ -57,8 +57,8 @@ ngx_http_otpreg_variable_page(ngx_http_request_t *r,
     case NGX_HTTP_OTPREG_VAR_USERNAME:
         value = ctx->typed.username;
 
-        if (ctx->background.dispatch != NULL) {
-            value.data = (u_char *) ctx->background.dispatch->message.username;
+        if (ctx->background.delivery != NULL) {
+            value.data = (u_char *) ctx->background.delivery->message.username;
             value.len = ngx_strlen(value.data);
 
         } else if (ctx->has_ticket) {
@@ -106,8 +106,8 @@ ngx_http_otpreg_variable_channel(ngx_http_otpreg_ctx_t *ctx, ngx_str_t *value)
 {
     otpreg_channel_t  channel;
 
-    if (ctx->background.dispatch != NULL) {
-        channel = ctx->background.dispatch->message.otp.channel;
+    if (ctx->background.delivery != NULL) {
+        channel = ctx->background.delivery->message.otp.channel;
 
     } else if (ctx->has_ticket) {
         channel = ctx->ticket.otp.channel;
@@ -171,13 +171,13 @@ ngx_http_otpreg_variable_minutes(ngx_http_request_t *r,
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx == NULL || (ctx->background.dispatch == NULL && !ctx->has_ticket)) {
+    if (ctx == NULL || (ctx->background.delivery == NULL && !ctx->has_ticket)) {
         v->not_found = 1;
         return NGX_OK;
     }
 
-    seconds = ctx->background.dispatch
-              ? ctx->background.dispatch->message.expires_in
+    seconds = ctx->background.delivery
+              ? ctx->background.delivery->message.expires_in
               : ngx_http_otpreg_expires_in(ctx);
 
     if (ngx_http_otpreg_variable_number(r, &value, (seconds + 59) / 60)

@@ -11,7 +11,6 @@
 
 #include <sodium.h>
 
-#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_delivery_status.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_flow.h"
@@ -21,9 +20,10 @@
 #include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_query.h"
 #include "ngx_http_otpreg_reissue.h"
-#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
+#include "ngx_http_otpreg_response_time.h"
+#include "ngx_http_otpreg_robot.h"
 #include "ngx_http_otpreg_task.h"
 #include "ngx_http_otpreg_ticket.h"
 
@@ -33,7 +33,7 @@ typedef struct {
     otpreg_store_verify_t           in;
     otpreg_store_verified_t         out;
     ngx_http_otpreg_reissue_t      *next;       /* to the other address */
-    ngx_http_otpreg_limit_hold_t    hold;       /* as if it were wrong */
+    ngx_http_otpreg_reservation_t taken;        /* as if it were wrong */
 } ngx_http_otpreg_attempt_t;
 
 
@@ -81,26 +81,26 @@ ngx_http_otpreg_verify_show(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 static void
 ngx_http_otpreg_verify_form(ngx_http_request_t *r)
 {
-    bool                          match;
-    otpreg_outcome_t              outcome;
-    ngx_http_otpreg_ctx_t        *ctx;
-    ngx_http_otpreg_limit_hold_t  hold;
+    bool                           match;
+    otpreg_outcome_t               outcome;
+    ngx_http_otpreg_ctx_t         *ctx;
+    ngx_http_otpreg_reservation_t  taken;
 
     match = false;
-    hold.n = 0;
+    taken.n = 0;
     ctx = ngx_http_otpreg_get_ctx(r);
 
     /* without a sign-up it costs nothing, and gets no counter */
 
     outcome = ctx->has_ticket
-              ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, &hold)
+              ? ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_VERIFY, &taken)
               : OTPREG_OK;
 
     if (outcome == OTPREG_OK) {
         outcome = ngx_http_otpreg_verify_parse(r, ctx, &match);
 
         if (outcome != OTPREG_OK) {
-            ngx_http_otpreg_limit_give_back_global(&hold);
+            ngx_http_otpreg_limit_give_back_global(&taken);
         }
     }
 
@@ -136,7 +136,7 @@ ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
      * is: else many at once would be more than the limit.
      */
 
-    outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_WRONG, &a->hold);
+    outcome = ngx_http_otpreg_limit(r, NGX_HTTP_OTPREG_LIMIT_WRONG, &a->taken);
 
     if (outcome == OTPREG_OK) {
         ngx_memzero(&job, sizeof(ngx_http_otpreg_job_t));
@@ -153,7 +153,7 @@ ngx_http_otpreg_verify_post(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         }
     }
 
-    ngx_http_otpreg_limit_give_back(&a->hold);
+    ngx_http_otpreg_limit_give_back(&a->taken);
 
     if (a->next != NULL) {
         ngx_http_otpreg_reissue_unused(a->next);
@@ -327,11 +327,11 @@ ngx_http_otpreg_verify_count(ngx_http_otpreg_attempt_t *a)
     if (a->query.outcome == OTPREG_CODE_SPENT
         || a->query.outcome == OTPREG_CODE_EXPIRED)
     {
-        ngx_http_otpreg_limit_give_back_global(&a->hold);
+        ngx_http_otpreg_limit_give_back_global(&a->taken);
         return;
     }
 
-    ngx_http_otpreg_limit_give_back(&a->hold);
+    ngx_http_otpreg_limit_give_back(&a->taken);
 }
 
 
@@ -344,7 +344,7 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    a->query.outcome = ngx_http_otpreg_bot_verified(ctx, a->query.outcome,
+    a->query.outcome = ngx_http_otpreg_robot_verified(ctx, a->query.outcome,
                                               &a->out.left);
 
     if (a->query.outcome == OTPREG_CODE_WRONG
@@ -358,7 +358,7 @@ ngx_http_otpreg_verify_stored(ngx_http_request_t *r, void *data)
                                : a->query.outcome;
     ctx->answer.ended = (ctx->outcome == OTPREG_OK && !a->out.next);
 
-    ngx_http_otpreg_release(r);
+    ngx_http_otpreg_reply_later(r);
 }
 
 

@@ -66,10 +66,10 @@ ngx_http_otpreg_challenge_keep(ngx_http_request_t *r,
         value.data = (u_char *) fields[i].value.data;
         value.len = fields[i].value.len;
 
-        ctx->bot.solution.len = value.len;
-        ctx->bot.solution.data = ngx_pstrdup(r->pool, &value);
+        ctx->robot.solution.len = value.len;
+        ctx->robot.solution.data = ngx_pstrdup(r->pool, &value);
 
-        return ctx->bot.solution.data ? NGX_OK : NGX_ERROR;
+        return ctx->robot.solution.data ? NGX_OK : NGX_ERROR;
     }
 
     return NGX_OK;
@@ -102,7 +102,7 @@ ngx_uint_t
 ngx_http_otpreg_challenge_is_missing(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx)
 {
-    return ctx->bot.solution.len == 0
+    return ctx->robot.solution.len == 0
            && ngx_http_otpreg_challenge_wanted(r, ctx->conf);
 }
 
@@ -118,12 +118,12 @@ ngx_http_otpreg_challenge(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return NGX_OK;
     }
 
-    if (ctx->bot.solution.len == 0) {
+    if (ctx->robot.solution.len == 0) {
         ctx->outcome = OTPREG_CHALLENGE_REQUIRED;
         return NGX_OK;
     }
 
-    if (!otpreg_solution_is_valid(ngx_http_otpreg_str(&ctx->bot.solution))) {
+    if (!otpreg_solution_is_valid(ngx_http_otpreg_str(&ctx->robot.solution))) {
         ngx_http_otpreg_metric_add(NGX_HTTP_OTPREG_METRIC_CHALLENGE_REFUSED,
                                    1);
         ctx->outcome = OTPREG_CHALLENGE_FAILED;
@@ -145,7 +145,7 @@ ngx_http_otpreg_challenge(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     callout->body = &c->body;
     callout->time = ctx->conf->challenge->time;
     callout->max = NGX_HTTP_OTPREG_CHALLENGE_ANSWER;
-    callout->variable = ctx->bot.solution;
+    callout->variable = ctx->robot.solution;
     callout->kind = NGX_HTTP_OTPREG_CALLOUT_CHALLENGE;
     callout->sink = ngx_http_otpreg_challenge_sink;
     callout->asked = ngx_http_otpreg_challenge_asked;
@@ -171,7 +171,7 @@ ngx_http_otpreg_challenge_body(ngx_http_request_t *r,
     ctx = ngx_http_otpreg_get_ctx(r);
 
     c->body.data = ngx_pnalloc(r->pool, sizeof("{\"response\":\"\"}") - 1
-                                        + ctx->bot.solution.len);
+                                        + ctx->robot.solution.len);
     c->answer.data = ngx_pnalloc(r->pool, NGX_HTTP_OTPREG_CHALLENGE_ANSWER);
 
     if (c->body.data == NULL || c->answer.data == NULL) {
@@ -179,7 +179,7 @@ ngx_http_otpreg_challenge_body(ngx_http_request_t *r,
     }
 
     c->body.len = ngx_sprintf(c->body.data, "{\"response\":\"%V\"}",
-                              &ctx->bot.solution)
+                              &ctx->robot.solution)
                   - c->body.data;
 
     return NGX_OK;

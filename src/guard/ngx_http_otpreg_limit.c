@@ -42,7 +42,7 @@ static void ngx_http_otpreg_limit_begin(ngx_http_request_t *r,
     ngx_http_otpreg_limit_e kind, ngx_http_otpreg_limit_try_t *try);
 static otpreg_outcome_t ngx_http_otpreg_limit_count(
     ngx_http_otpreg_limit_zone_t *zone, ngx_http_otpreg_limit_try_t *try,
-    ngx_http_otpreg_limit_hold_t *hold);
+    ngx_http_otpreg_reservation_t *taken);
 static otpreg_outcome_t ngx_http_otpreg_limit_check(
     ngx_http_otpreg_limit_zone_t *zone, ngx_http_otpreg_limit_try_t *try);
 static otpreg_outcome_t ngx_http_otpreg_limit_check_client(
@@ -53,13 +53,13 @@ static void ngx_http_otpreg_limit_met(ngx_http_otpreg_limit_zone_t *zone,
     time_t period);
 static void ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
     ngx_http_otpreg_limit_try_t *try);
-static void ngx_http_otpreg_limit_uncount(ngx_http_otpreg_limit_hold_t *hold,
+static void ngx_http_otpreg_limit_uncount(ngx_http_otpreg_reservation_t *taken,
     ngx_uint_t n);
 
 
 otpreg_outcome_t
 ngx_http_otpreg_limit(ngx_http_request_t *r, ngx_http_otpreg_limit_e kind,
-    ngx_http_otpreg_limit_hold_t *hold)
+    ngx_http_otpreg_reservation_t *taken)
 {
     otpreg_outcome_t               outcome;
     ngx_http_otpreg_limit_try_t    try;
@@ -67,8 +67,8 @@ ngx_http_otpreg_limit(ngx_http_request_t *r, ngx_http_otpreg_limit_e kind,
 
     ngx_http_otpreg_limit_begin(r, kind, &try);
 
-    if (hold != NULL) {
-        hold->n = 0;
+    if (taken != NULL) {
+        taken->n = 0;
     }
 
     if (try.client->count == 0 && try.global->count == 0) {
@@ -78,7 +78,7 @@ ngx_http_otpreg_limit(ngx_http_request_t *r, ngx_http_otpreg_limit_e kind,
     zone = try.zone->data;
 
     ngx_shmtx_lock(&zone->pool->mutex);
-    outcome = ngx_http_otpreg_limit_count(zone, &try, hold);
+    outcome = ngx_http_otpreg_limit_count(zone, &try, taken);
     ngx_shmtx_unlock(&zone->pool->mutex);
 
     ngx_http_otpreg_limit_tell(r, &try);
@@ -147,7 +147,7 @@ ngx_http_otpreg_limit_begin(ngx_http_request_t *r,
 
 static otpreg_outcome_t
 ngx_http_otpreg_limit_count(ngx_http_otpreg_limit_zone_t *zone,
-    ngx_http_otpreg_limit_try_t *try, ngx_http_otpreg_limit_hold_t *hold)
+    ngx_http_otpreg_limit_try_t *try, ngx_http_otpreg_reservation_t *taken)
 {
     ngx_uint_t        i;
     otpreg_outcome_t  outcome;
@@ -173,10 +173,10 @@ ngx_http_otpreg_limit_count(ngx_http_otpreg_limit_zone_t *zone,
 
         ngx_http_otpreg_limit_zone_count(zone, try->entries[i]);
 
-        if (hold != NULL) {
-            hold->zone = try->zone;
-            hold->keys[hold->n] = try->keys[i];
-            hold->expires[hold->n++] = try->entries[i]->expiry.key;
+        if (taken != NULL) {
+            taken->zone = try->zone;
+            taken->keys[taken->n] = try->keys[i];
+            taken->expires[taken->n++] = try->entries[i]->expiry.key;
         }
     }
 
@@ -354,26 +354,27 @@ ngx_http_otpreg_limit_tell(ngx_http_request_t *r,
 
 
 void
-ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold)
+ngx_http_otpreg_limit_give_back(ngx_http_otpreg_reservation_t *taken)
 {
-    ngx_http_otpreg_limit_uncount(hold, hold->n);
+    ngx_http_otpreg_limit_uncount(taken, taken->n);
 }
 
 
 void
-ngx_http_otpreg_limit_give_back_global(ngx_http_otpreg_limit_hold_t *hold)
+ngx_http_otpreg_limit_give_back_global(ngx_http_otpreg_reservation_t *taken)
 {
     /* it is the first, if there is one */
 
-    ngx_http_otpreg_limit_uncount(hold, hold->n != 0
-                      && hold->keys[0].family == NGX_HTTP_OTPREG_LIMIT_GLOBAL);
+    ngx_http_otpreg_limit_uncount(taken, taken->n != 0
+                      && taken->keys[0].family == NGX_HTTP_OTPREG_LIMIT_GLOBAL);
 }
 
 
-/* the first n of what is held; the others are kept as they are */
+/* the first n of what was taken; the others are kept as they are */
 
 static void
-ngx_http_otpreg_limit_uncount(ngx_http_otpreg_limit_hold_t *hold, ngx_uint_t n)
+ngx_http_otpreg_limit_uncount(ngx_http_otpreg_reservation_t *taken,
+    ngx_uint_t n)
 {
     ngx_uint_t                      i;
     ngx_http_otpreg_limit_zone_t   *zone;
@@ -383,16 +384,16 @@ ngx_http_otpreg_limit_uncount(ngx_http_otpreg_limit_hold_t *hold, ngx_uint_t n)
         return;
     }
 
-    zone = hold->zone->data;
+    zone = taken->zone->data;
 
     ngx_shmtx_lock(&zone->pool->mutex);
 
     for (i = 0; i < n; i++) {
-        entry = ngx_http_otpreg_limit_zone_find(zone, &hold->keys[i]);
+        entry = ngx_http_otpreg_limit_zone_find(zone, &taken->keys[i]);
 
         /* not in a period that began since */
 
-        if (entry != NULL && entry->expiry.key == hold->expires[i]
+        if (entry != NULL && entry->expiry.key == taken->expires[i]
             && entry->count)
         {
             entry->count--;
@@ -401,7 +402,7 @@ ngx_http_otpreg_limit_uncount(ngx_http_otpreg_limit_hold_t *hold, ngx_uint_t n)
 
     ngx_shmtx_unlock(&zone->pool->mutex);
 
-    hold->n = 0;
+    taken->n = 0;
 }
 
 
@@ -417,7 +418,7 @@ ngx_http_otpreg_limit_is_hot(ngx_http_request_t *r)
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx == NULL || ctx->background.dispatch != NULL) {
+    if (ctx == NULL || ctx->background.delivery != NULL) {
         return 0;                               /* no client is there */
     }
 

@@ -68,27 +68,27 @@ typedef struct {
     ngx_uint_t                  n;              /* 0: nothing was counted */
     ngx_http_otpreg_limit_key_t keys[NGX_HTTP_OTPREG_LIMIT_COUNTERS];
     ngx_msec_t                  expires[NGX_HTTP_OTPREG_LIMIT_COUNTERS];
-} ngx_http_otpreg_limit_hold_t;
+} ngx_http_otpreg_reservation_t;
 
 
 /*
  * Count a request, if the limits allow it: check and count are one.
  *
- * hold  [out]  may be NULL
+ * taken  [out]  may be NULL
  *
  * OTPREG_OK; OTPREG_CLIENT_LIMIT, with ctx->answer.retry_after; OTPREG_BUSY:
  * the zone is too small for the global counters alone.  Logs and counts what
  * it refuses.  Thread: event loop.
  */
 otpreg_outcome_t ngx_http_otpreg_limit(ngx_http_request_t *r,
-    ngx_http_otpreg_limit_e kind, ngx_http_otpreg_limit_hold_t *hold);
+    ngx_http_otpreg_limit_e kind, ngx_http_otpreg_reservation_t *taken);
 
 
 /*
  * It was not what is limited after all, as a code that was right; also when
  * nothing is held.
  */
-void ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold);
+void ngx_http_otpreg_limit_give_back(ngx_http_otpreg_reservation_t *taken);
 
 /*
  * It hurts nobody but who did it, as a try on a code that was dead before: the
@@ -96,7 +96,7 @@ void ngx_http_otpreg_limit_give_back(ngx_http_otpreg_limit_hold_t *hold);
  * keep it.  Also when nothing is held.
  */
 void ngx_http_otpreg_limit_give_back_global(
-    ngx_http_otpreg_limit_hold_t *hold);
+    ngx_http_otpreg_reservation_t *taken);
 
 
 /*

@@ -91,7 +91,7 @@ ngx_http_otpreg_used_form_init(ngx_shm_zone_t *zone, void *data)
 ngx_int_t
 ngx_http_otpreg_used_form_use(ngx_shm_zone_t *zone,
     const otpreg_form_token_t *form,
-    ngx_http_otpreg_used_form_t *use, ngx_http_otpreg_used_form_hold_t *hold)
+    ngx_http_otpreg_used_form_t *use, ngx_http_otpreg_used_form_undo_t *undo)
 {
     ngx_int_t                     rc;
     ngx_slab_pool_t              *pool;
@@ -133,10 +133,10 @@ ngx_http_otpreg_used_form_use(ngx_shm_zone_t *zone,
 
     ngx_shmtx_unlock(&pool->mutex);
 
-    if (rc == NGX_OK && hold != NULL) {
-        hold->zone = zone;
-        hold->use = *use;
-        hold->before = before;
+    if (rc == NGX_OK && undo != NULL) {
+        undo->zone = zone;
+        undo->use = *use;
+        undo->before = before;
     }
 
     return rc;
@@ -144,32 +144,32 @@ ngx_http_otpreg_used_form_use(ngx_shm_zone_t *zone,
 
 
 void
-ngx_http_otpreg_used_form_give_back(ngx_http_otpreg_used_form_hold_t *hold)
+ngx_http_otpreg_used_form_give_back(ngx_http_otpreg_used_form_undo_t *undo)
 {
     ngx_slab_pool_t              *pool;
     ngx_http_otpreg_used_form_t  *used;
 
-    if (hold->zone == NULL) {
+    if (undo->zone == NULL) {
         return;
     }
 
-    pool = (ngx_slab_pool_t *) hold->zone->shm.addr;
+    pool = (ngx_slab_pool_t *) undo->zone->shm.addr;
 
     ngx_shmtx_lock(&pool->mutex);
 
-    used = ngx_http_otpreg_used_form_find(hold->zone->data, hold->use.form);
+    used = ngx_http_otpreg_used_form_find(undo->zone->data, undo->use.form);
 
     /* it may have been forgotten since, and used once more */
 
-    if (used->form == hold->use.form
-        && ngx_memcmp(used->otp_id, hold->use.otp_id, OTPREG_ID_LEN) == 0)
+    if (used->form == undo->use.form
+        && ngx_memcmp(used->otp_id, undo->use.otp_id, OTPREG_ID_LEN) == 0)
     {
-        ngx_http_otpreg_used_form_write(used, &hold->before);
+        ngx_http_otpreg_used_form_write(used, &undo->before);
     }
 
     ngx_shmtx_unlock(&pool->mutex);
 
-    hold->zone = NULL;
+    undo->zone = NULL;
 }
 
 

@@ -42,7 +42,7 @@ typedef struct {
     ngx_shm_zone_t             *zone;           /* NULL: there is none */
     ngx_http_otpreg_used_form_t use;
     ngx_http_otpreg_used_form_t before;         /* or unused */
-} ngx_http_otpreg_used_form_hold_t;
+} ngx_http_otpreg_used_form_undo_t;
 
 
 /*
@@ -50,7 +50,7 @@ typedef struct {
  *
  * use   [in, out]  all but the form; when the same sender has sent the same
  *                  values before, otp_id becomes that of the sign-up then
- * hold  [out]      at NGX_OK what to give back when no sign-up came of it;
+ * undo  [out]      at NGX_OK what to give back when no sign-up came of it;
  *                  NULL: that will not be
  *
  * NGX_OK when the form was not used, or by the same sender with other values:
@@ -59,11 +59,11 @@ typedef struct {
  */
 ngx_int_t ngx_http_otpreg_used_form_use(ngx_shm_zone_t *zone,
     const otpreg_form_token_t *form, ngx_http_otpreg_used_form_t *use,
-    ngx_http_otpreg_used_form_hold_t *hold);
+    ngx_http_otpreg_used_form_undo_t *undo);
 
 /* As it was before; also when nothing is held. */
 void ngx_http_otpreg_used_form_give_back(
-    ngx_http_otpreg_used_form_hold_t *hold);
+    ngx_http_otpreg_used_form_undo_t *undo);
 
 
 #endif /* _NGX_HTTP_OTPREG_USED_FORM_H_INCLUDED_ */

@@ -26,15 +26,15 @@ ngx_http_otpreg_console_handler(ngx_http_request_t *r)
 {
     ngx_log_t                   *log;
     ngx_http_otpreg_ctx_t       *ctx;
-    ngx_http_otpreg_dispatch_t  *d;
+    ngx_http_otpreg_delivery_t  *d;
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx == NULL || ctx->background.dispatch == NULL) {
+    if (ctx == NULL || ctx->background.delivery == NULL) {
         return NGX_HTTP_NOT_FOUND;              /* not by the dispatcher */
     }
 
-    d = ctx->background.dispatch;
+    d = ctx->background.delivery;
     log = r->connection->log;
 
     ngx_log_error(NGX_LOG_WARN, log, 0, "otpreg console: To: %s",

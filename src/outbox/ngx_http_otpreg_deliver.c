@@ -19,35 +19,35 @@
 #include "ngx_http_otpreg_verdict.h"
 
 
-static ngx_http_otpreg_dispatch_t *ngx_http_otpreg_deliver_create(
-    ngx_http_otpreg_service_t *service, const otpreg_store_message_t *message);
+static ngx_http_otpreg_delivery_t *ngx_http_otpreg_deliver_create(
+    ngx_http_otpreg_realm_t *realm, const otpreg_store_message_t *message);
 static void ngx_http_otpreg_deliver_wake(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_deliver_next(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d);
+    ngx_http_otpreg_delivery_t *d);
 static ngx_int_t ngx_http_otpreg_deliver_start(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d, ngx_str_t *uri, ngx_str_t *body);
+    ngx_http_otpreg_delivery_t *d, ngx_str_t *uri, ngx_str_t *body);
 static ngx_int_t ngx_http_otpreg_deliver_answer(ngx_http_request_t *sr,
     void *data, ngx_int_t rc);
 static time_t ngx_http_otpreg_deliver_retry_after(ngx_http_request_t *sr);
 static ngx_int_t ngx_http_otpreg_deliver_rendered(
-    ngx_http_otpreg_dispatch_t *d);
+    ngx_http_otpreg_delivery_t *d);
 static ngx_uint_t ngx_http_otpreg_deliver_another(
-    ngx_http_otpreg_dispatch_t *d);
+    ngx_http_otpreg_delivery_t *d);
 static ngx_int_t ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d);
+    ngx_http_otpreg_delivery_t *d);
 static void ngx_http_otpreg_deliver_broken(void *data);
 static void ngx_http_otpreg_deliver_done(void *data);
 
 
 ngx_int_t
-ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
+ngx_http_otpreg_deliver(ngx_http_otpreg_realm_t *realm,
     const otpreg_store_message_t *message)
 {
     ngx_http_request_t          *r;
     ngx_http_otpreg_ctx_t       *ctx;
-    ngx_http_otpreg_dispatch_t  *d;
+    ngx_http_otpreg_delivery_t  *d;
 
-    d = ngx_http_otpreg_deliver_create(service, message);
+    d = ngx_http_otpreg_deliver_create(realm, message);
 
     if (d == NULL) {
         return NGX_ERROR;
@@ -58,7 +58,7 @@ ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
         return NGX_OK;
     }
 
-    r = ngx_http_otpreg_background_create(service->conf_ctx,
+    r = ngx_http_otpreg_background_create(realm->conf_ctx,
                                         NGX_HTTP_OTPREG_SEND_TIME,
                                         ngx_http_otpreg_deliver_wake,
                                         ngx_http_otpreg_deliver_broken,
@@ -73,8 +73,8 @@ ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
     ctx = ngx_http_otpreg_make_ctx(r);
 
     if (ctx != NULL) {
-        ctx->background.dispatch = d;
-        ctx->conf = service->conf;
+        ctx->background.delivery = d;
+        ctx->conf = realm->conf;
         r->write_event_handler(r);
 
     } else {
@@ -86,25 +86,25 @@ ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
 }
 
 
-static ngx_http_otpreg_dispatch_t *
-ngx_http_otpreg_deliver_create(ngx_http_otpreg_service_t *service,
+static ngx_http_otpreg_delivery_t *
+ngx_http_otpreg_deliver_create(ngx_http_otpreg_realm_t *realm,
     const otpreg_store_message_t *message)
 {
     ngx_pool_t                  *pool;
-    ngx_http_otpreg_dispatch_t  *d;
+    ngx_http_otpreg_delivery_t  *d;
 
     pool = ngx_http_otpreg_background_create_pool(1024, ngx_cycle->log);
     if (pool == NULL) {
         return NULL;
     }
 
-    d = ngx_pcalloc(pool, sizeof(ngx_http_otpreg_dispatch_t));
+    d = ngx_pcalloc(pool, sizeof(ngx_http_otpreg_delivery_t));
     if (d == NULL) {
         ngx_destroy_pool(pool);
         return NULL;
     }
 
-    d->service = service;
+    d->realm = realm;
     d->pool = pool;
     d->message = *message;
     d->start = ngx_http_otpreg_task_now();
@@ -121,10 +121,10 @@ ngx_http_otpreg_deliver_wake(ngx_http_request_t *r)
 {
     ngx_int_t                    rc;
     ngx_http_otpreg_ctx_t       *ctx;
-    ngx_http_otpreg_dispatch_t  *d;
+    ngx_http_otpreg_delivery_t  *d;
 
     ctx = ngx_http_otpreg_get_ctx(r);
-    d = ctx->background.dispatch;
+    d = ctx->background.delivery;
 
     if (d->waiting) {
 
@@ -161,13 +161,13 @@ ngx_http_otpreg_deliver_wake(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_otpreg_deliver_next(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d)
+    ngx_http_otpreg_delivery_t *d)
 {
     ngx_str_t                    uri;
     ngx_http_complex_value_t    *template;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
-    olcf = d->service->conf;
+    olcf = d->realm->conf;
 
     for ( /* void */ ; d->step < NGX_HTTP_OTPREG_STEP_COURIER; d->step++) {
 
@@ -199,7 +199,7 @@ ngx_http_otpreg_deliver_next(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_otpreg_deliver_start(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d, ngx_str_t *uri, ngx_str_t *body)
+    ngx_http_otpreg_delivery_t *d, ngx_str_t *uri, ngx_str_t *body)
 {
     d->status = 0;
     d->answered = 0;
@@ -224,7 +224,7 @@ static ngx_int_t
 ngx_http_otpreg_deliver_answer(ngx_http_request_t *sr, void *data,
     ngx_int_t rc)
 {
-    ngx_http_otpreg_dispatch_t *d = data;
+    ngx_http_otpreg_delivery_t  *d = data;
 
     ngx_buf_t  *b;
     ngx_str_t   body;
@@ -307,7 +307,7 @@ ngx_http_otpreg_deliver_retry_after(ngx_http_request_t *sr)
 /* a template was rendered: NGX_OK, or NGX_ERROR with the reason */
 
 static ngx_int_t
-ngx_http_otpreg_deliver_rendered(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_deliver_rendered(ngx_http_otpreg_delivery_t *d)
 {
     otpreg_str_t  subject, body;
 
@@ -343,14 +343,14 @@ ngx_http_otpreg_deliver_rendered(ngx_http_otpreg_dispatch_t *d)
  */
 
 static ngx_uint_t
-ngx_http_otpreg_deliver_another(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_deliver_another(ngx_http_otpreg_delivery_t *d)
 {
     u_char                     hex[OTPREG_ID_LEN * 2];
     ngx_str_t                  id, *uri;
     ngx_array_t               *couriers;
     ngx_http_otpreg_verdict_e  verdict;
 
-    couriers = d->service->conf->couriers[d->message.otp.channel - 1];
+    couriers = d->realm->conf->couriers[d->message.otp.channel - 1];
     verdict = ngx_http_otpreg_verdict(d->asked, d->status);
 
     if (d->courier + 1 == couriers->nelts
@@ -380,7 +380,7 @@ ngx_http_otpreg_deliver_another(ngx_http_otpreg_dispatch_t *d)
 
 static ngx_int_t
 ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
-    ngx_http_otpreg_dispatch_t *d)
+    ngx_http_otpreg_delivery_t *d)
 {
     char                    *json;
     u_char                   id[OTPREG_ID_LEN * 2];
@@ -419,7 +419,7 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    couriers = d->service->conf->couriers[d->message.otp.channel - 1];
+    couriers = d->realm->conf->couriers[d->message.otp.channel - 1];
     uri = couriers->elts;
 
     ngx_hex_dump(id, d->message.id, OTPREG_ID_LEN);
@@ -468,7 +468,7 @@ ngx_http_otpreg_deliver_courier(ngx_http_request_t *r,
 static void
 ngx_http_otpreg_deliver_broken(void *data)
 {
-    ngx_http_otpreg_dispatch_t *d = data;
+    ngx_http_otpreg_delivery_t  *d = data;
 
     if (d->step == NGX_HTTP_OTPREG_STEP_COURIER && d->waiting != NULL
         && !d->answered && d->waiting->headers_out.status >= NGX_HTTP_OK)
@@ -485,7 +485,7 @@ ngx_http_otpreg_deliver_broken(void *data)
 static void
 ngx_http_otpreg_deliver_done(void *data)
 {
-    ngx_http_otpreg_dispatch_t *d = data;
+    ngx_http_otpreg_delivery_t  *d = data;
 
     ngx_http_otpreg_deliver_result(d);
     ngx_http_otpreg_dispatch_finish(d);

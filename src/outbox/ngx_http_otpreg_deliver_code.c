@@ -22,7 +22,7 @@ static ngx_uint_t  ngx_http_otpreg_deliver_has_key;
 /* NGX_OK when there is something to send, else fate and reason are set */
 
 ngx_int_t
-ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_deliver_code(ngx_http_otpreg_delivery_t *d)
 {
     otpreg_otp_t        *otp;
     otpreg_binding_t     parts;
@@ -38,7 +38,7 @@ ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
 
     otp = &d->message.otp;
 
-    key = otpreg_keys_find(d->service->conf->keys, otp->key_name);
+    key = otpreg_keys_find(d->realm->conf->keys, otp->key_name);
 
     if (key == NULL) {
         ngx_sprintf(d->reason, "no key \"%s\" in the key file%Z",
@@ -68,7 +68,7 @@ ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d)
 
 
 otpreg_binding_t
-ngx_http_otpreg_deliver_parts(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_deliver_parts(ngx_http_otpreg_delivery_t *d)
 {
     otpreg_binding_t  parts;
 

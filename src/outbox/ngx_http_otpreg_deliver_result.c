@@ -21,14 +21,14 @@
 #define NGX_HTTP_OTPREG_RETRY_MAX     3600000   /* of a Retry-After */
 
 
-static void ngx_http_otpreg_result_decide(ngx_http_otpreg_dispatch_t *d);
+static void ngx_http_otpreg_result_decide(ngx_http_otpreg_delivery_t *d);
 static unsigned ngx_http_otpreg_result_backoff(unsigned attempts);
-static void ngx_http_otpreg_result_count(ngx_http_otpreg_dispatch_t *d);
-static void ngx_http_otpreg_result_log(ngx_http_otpreg_dispatch_t *d);
+static void ngx_http_otpreg_result_count(ngx_http_otpreg_delivery_t *d);
+static void ngx_http_otpreg_result_log(ngx_http_otpreg_delivery_t *d);
 
 
 void
-ngx_http_otpreg_deliver_result(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_deliver_result(ngx_http_otpreg_delivery_t *d)
 {
     if (d->step != NGX_HTTP_OTPREG_STEP_END) {
         ngx_http_otpreg_result_decide(d);
@@ -40,7 +40,7 @@ ngx_http_otpreg_deliver_result(ngx_http_otpreg_dispatch_t *d)
 
 
 static void
-ngx_http_otpreg_result_decide(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_result_decide(ngx_http_otpreg_delivery_t *d)
 {
     ngx_uint_t                 answered;
     ngx_http_otpreg_verdict_e  verdict;
@@ -88,7 +88,7 @@ ngx_http_otpreg_result_decide(ngx_http_otpreg_dispatch_t *d)
 /* unless a courier of ours has told it */
 
 void
-ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_deliver_reason(ngx_http_otpreg_delivery_t *d)
 {
     if (d->reason[0] != '\0') {
         return;
@@ -122,7 +122,7 @@ ngx_http_otpreg_result_backoff(unsigned attempts)
 
 
 static void
-ngx_http_otpreg_result_count(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_result_count(ngx_http_otpreg_delivery_t *d)
 {
     ngx_uint_t  metric;
 
@@ -156,7 +156,7 @@ ngx_http_otpreg_result_count(ngx_http_otpreg_dispatch_t *d)
 
 
 static void
-ngx_http_otpreg_result_log(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_result_log(ngx_http_otpreg_delivery_t *d)
 {
     u_char      hex[OTPREG_ID_LEN * 2];
     ngx_str_t   id;

@@ -19,7 +19,7 @@
 
 
 /*
- * Messages that a worker sends at once, for each service, at most.  No more is
+ * Messages that a worker sends at once, for each realm, at most.  No more is
  * claimed than gets through within a lease: one that waited for too long halves
  * the limit, and each that was sent raises it by one.
  */
@@ -60,7 +60,7 @@ static void ngx_http_otpreg_dispatch_again(ngx_http_otpreg_queue_t *queue,
 static void ngx_http_otpreg_dispatch_leave(ngx_http_otpreg_queue_t *queue);
 
 static void ngx_http_otpreg_dispatch_finish_later(
-    ngx_http_otpreg_dispatch_t *d, ngx_msec_t time);
+    ngx_http_otpreg_delivery_t *d, ngx_msec_t time);
 static void ngx_http_otpreg_dispatch_finish_again(ngx_event_t *ev);
 static void ngx_http_otpreg_dispatch_finish_work(void *data);
 static void ngx_http_otpreg_dispatch_finished(void *data);
@@ -70,9 +70,9 @@ ngx_int_t
 ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
     ngx_http_otpreg_main_conf_t *omcf)
 {
-    ngx_uint_t                   i, k;
-    ngx_http_otpreg_queue_t     *queue;
-    ngx_http_otpreg_service_t  **service;
+    ngx_uint_t                 i, k;
+    ngx_http_otpreg_queue_t   *queue;
+    ngx_http_otpreg_realm_t  **realm;
 
     if (ngx_http_otpreg_background_init(cycle) != NGX_OK) {
         return NGX_ERROR;
@@ -80,19 +80,19 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
 
     ngx_http_otpreg_lease_init();
 
-    service = omcf->services.elts;
+    realm = omcf->realms.elts;
 
-    for (i = 0; i < omcf->services.nelts; i++) {
+    for (i = 0; i < omcf->realms.nelts; i++) {
 
         for (k = 0; k < NGX_HTTP_OTPREG_CHANNELS; k++) {
 
-            if (service[i]->conf->couriers[k] == NULL) {
+            if (realm[i]->conf->couriers[k] == NULL) {
                 continue;
             }
 
-            queue = &service[i]->queues[k];
+            queue = &realm[i]->queues[k];
 
-            queue->service = service[i];
+            queue->realm = realm[i];
             queue->channel = k + 1;
             queue->limit = NGX_HTTP_OTPREG_IN_FLIGHT;
             queue->poll.handler = ngx_http_otpreg_dispatch_poll;
@@ -103,7 +103,7 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
             ngx_add_timer(&queue->poll, 1);
         }
 
-        service[i]->release_at = ngx_current_msec;
+        realm[i]->release_at = ngx_current_msec;
     }
 
     return NGX_OK;
@@ -111,14 +111,14 @@ ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
 
 
 void
-ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
+ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_realm_t *realm,
     otpreg_channel_t channel, otpreg_store_outbox_t *outbox, char *lease)
 {
     ngx_http_otpreg_queue_t  *queue;
 
-    queue = ngx_http_otpreg_service_queue(service, channel);
+    queue = ngx_http_otpreg_realm_queue(realm, channel);
 
-    outbox->site = (char *) service->conf->site.data;
+    outbox->site = (char *) realm->conf->site.data;
     outbox->channel = channel;
     outbox->lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
     outbox->lease = NULL;
@@ -135,12 +135,12 @@ ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
 
 
 void
-ngx_http_otpreg_dispatch_unused(ngx_http_otpreg_service_t *service,
+ngx_http_otpreg_dispatch_unused(ngx_http_otpreg_realm_t *realm,
     otpreg_channel_t channel, const otpreg_store_outbox_t *outbox)
 {
     if (outbox->lease != NULL) {
         ngx_http_otpreg_dispatch_leave(
-                            ngx_http_otpreg_service_queue(service, channel));
+                            ngx_http_otpreg_realm_queue(realm, channel));
     }
 }
 
@@ -162,7 +162,7 @@ ngx_http_otpreg_dispatch_leave(ngx_http_otpreg_queue_t *queue)
 
 
 void
-ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
+ngx_http_otpreg_dispatch_database(ngx_http_otpreg_realm_t *realm,
     otpreg_outcome_t outcome, const char *error)
 {
     ngx_http_otpreg_metric_database(outcome);
@@ -179,8 +179,8 @@ ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
 
     if (outcome == OTPREG_DATABASE_DOWN) {
 
-        if (ngx_strcmp(service->down, error) != 0) {
-            ngx_cpystrn((u_char *) service->down, (u_char *) error,
+        if (ngx_strcmp(realm->down, error) != 0) {
+            ngx_cpystrn((u_char *) realm->down, (u_char *) error,
                         OTPREG_DB_ERROR_SIZE);
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                           "otpreg: database is not available: %s", error);
@@ -189,8 +189,8 @@ ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
         return;
     }
 
-    if (service->down[0] != '\0') {
-        service->down[0] = '\0';
+    if (realm->down[0] != '\0') {
+        realm->down[0] = '\0';
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "otpreg: database is available again");
     }
@@ -219,12 +219,12 @@ ngx_http_otpreg_dispatch_poll(ngx_event_t *ev)
 static ngx_int_t
 ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
 {
-    ngx_pool_t                 *pool;
-    ngx_http_otpreg_job_t       job;
-    ngx_http_otpreg_poll_t     *poll;
-    ngx_http_otpreg_service_t  *service;
+    ngx_pool_t               *pool;
+    ngx_http_otpreg_job_t     job;
+    ngx_http_otpreg_poll_t   *poll;
+    ngx_http_otpreg_realm_t  *realm;
 
-    service = queue->service;
+    realm = queue->realm;
 
     pool = ngx_create_pool(1024, ngx_cycle->log);
     if (pool == NULL) {
@@ -246,11 +246,11 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
 
     poll->queue = queue;
     poll->pool = pool;
-    poll->outbox.site = (char *) service->conf->site.data;
+    poll->outbox.site = (char *) realm->conf->site.data;
     poll->outbox.channel = queue->channel;
     poll->outbox.lease_time = NGX_HTTP_OTPREG_LEASE_TIME;
     poll->outbox.lease = poll->lease;
-    poll->release = ((ngx_msec_int_t) (ngx_current_msec - service->release_at)
+    poll->release = ((ngx_msec_int_t) (ngx_current_msec - realm->release_at)
                      >= 0);
 
     ngx_http_otpreg_lease_make(poll->lease);
@@ -262,7 +262,7 @@ ngx_http_otpreg_dispatch_claim(ngx_http_otpreg_queue_t *queue)
     job.data = poll;
 
     if (ngx_http_otpreg_task_background(
-            service->main_conf->pools[NGX_HTTP_OTPREG_POOL_DATABASE], &job)
+            realm->main_conf->pools[NGX_HTTP_OTPREG_POOL_DATABASE], &job)
         != NGX_OK)
     {
         goto failed;
@@ -288,7 +288,7 @@ ngx_http_otpreg_dispatch_claim_work(void *data)
 
     otpreg_db_conf_t  *database;
 
-    database = poll->queue->service->conf->database;
+    database = poll->queue->realm->conf->database;
     poll->outcome = OTPREG_OK;
 
     if (poll->release) {
@@ -312,21 +312,21 @@ ngx_http_otpreg_dispatch_claimed(void *data)
 {
     ngx_http_otpreg_poll_t *poll = data;
 
-    ngx_uint_t                  i;
-    ngx_http_otpreg_queue_t    *queue;
-    ngx_http_otpreg_service_t  *service;
+    ngx_uint_t                i;
+    ngx_http_otpreg_queue_t  *queue;
+    ngx_http_otpreg_realm_t  *realm;
 
     queue = poll->queue;
-    service = queue->service;
+    realm = queue->realm;
 
     queue->polling = 0;
     queue->more = (poll->n && poll->n == poll->max);
     queue->in_flight -= poll->max - poll->n;
 
-    ngx_http_otpreg_dispatch_database(service, poll->outcome, poll->error);
+    ngx_http_otpreg_dispatch_database(realm, poll->outcome, poll->error);
 
     if (poll->outcome == OTPREG_OK && poll->release) {
-        service->release_at = ngx_current_msec + NGX_HTTP_OTPREG_RELEASE_TIME;
+        realm->release_at = ngx_current_msec + NGX_HTTP_OTPREG_RELEASE_TIME;
     }
 
     if (poll->released) {
@@ -347,7 +347,7 @@ ngx_http_otpreg_dispatch_claimed(void *data)
     }
 
     for (i = 0; i < poll->n; i++) {
-        ngx_http_otpreg_dispatch_send(service, &poll->messages[i]);
+        ngx_http_otpreg_dispatch_send(realm, &poll->messages[i]);
     }
 
     if (!queue->poll.timer_set) {
@@ -372,21 +372,21 @@ ngx_http_otpreg_dispatch_again(ngx_http_otpreg_queue_t *queue, ngx_msec_t time)
 
 
 void
-ngx_http_otpreg_dispatch_send(ngx_http_otpreg_service_t *service,
+ngx_http_otpreg_dispatch_send(ngx_http_otpreg_realm_t *realm,
     const otpreg_store_message_t *message)
 {
-    if (ngx_http_otpreg_deliver(service, message) != NGX_OK) {
+    if (ngx_http_otpreg_deliver(realm, message) != NGX_OK) {
 
         /* no memory: the lease runs out, and somebody sends it later */
 
         ngx_http_otpreg_dispatch_leave(
-               ngx_http_otpreg_service_queue(service, message->otp.channel));
+               ngx_http_otpreg_realm_queue(realm, message->otp.channel));
     }
 }
 
 
 void
-ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_delivery_t *d)
 {
     ngx_http_otpreg_job_t  job;
 
@@ -399,7 +399,7 @@ ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_dispatch_t *d)
     job.data = d;
 
     if (ngx_http_otpreg_task_background(
-          d->service->main_conf->pools[NGX_HTTP_OTPREG_POOL_DATABASE], &job)
+          d->realm->main_conf->pools[NGX_HTTP_OTPREG_POOL_DATABASE], &job)
         != NGX_OK)
     {
         /*
@@ -413,7 +413,7 @@ ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_dispatch_t *d)
 
 
 static void
-ngx_http_otpreg_dispatch_finish_later(ngx_http_otpreg_dispatch_t *d,
+ngx_http_otpreg_dispatch_finish_later(ngx_http_otpreg_delivery_t *d,
     ngx_msec_t time)
 {
     d->retry.handler = ngx_http_otpreg_dispatch_finish_again;
@@ -434,9 +434,9 @@ ngx_http_otpreg_dispatch_finish_again(ngx_event_t *ev)
 static void
 ngx_http_otpreg_dispatch_finish_work(void *data)
 {
-    ngx_http_otpreg_dispatch_t *d = data;
+    ngx_http_otpreg_delivery_t  *d = data;
 
-    d->outcome = otpreg_store_finish(d->service->conf->database, &d->message,
+    d->outcome = otpreg_store_finish(d->realm->conf->database, &d->message,
                                      d->result, d->delay_ms, (char *) d->reason,
                                      d->log);
 }
@@ -445,15 +445,15 @@ ngx_http_otpreg_dispatch_finish_work(void *data)
 static void
 ngx_http_otpreg_dispatch_finished(void *data)
 {
-    ngx_http_otpreg_dispatch_t *d = data;
+    ngx_http_otpreg_delivery_t  *d = data;
 
-    ngx_http_otpreg_queue_t    *queue;
-    ngx_http_otpreg_service_t  *service;
+    ngx_http_otpreg_queue_t  *queue;
+    ngx_http_otpreg_realm_t  *realm;
 
-    service = d->service;
-    queue = ngx_http_otpreg_service_queue(service, d->message.otp.channel);
+    realm = d->realm;
+    queue = ngx_http_otpreg_realm_queue(realm, d->message.otp.channel);
 
-    ngx_http_otpreg_dispatch_database(service, d->outcome, d->log);
+    ngx_http_otpreg_dispatch_database(realm, d->outcome, d->log);
 
     if (ngx_exiting && d->mark_until == 0) {
         d->mark_until = ngx_max(1, ngx_current_msec

@@ -12,11 +12,11 @@
 #include "otpreg_binding.h"
 
 #include "ngx_http_otpreg_module.h"
-#include "ngx_http_otpreg_service.h"
+#include "ngx_http_otpreg_realm.h"
 
 
 /*
- * The outbox to subrequests.  The messages of a service are taken from the
+ * The outbox to subrequests.  The messages of a realm are taken from the
  * database by every worker of every node; the database is the only queue.
  * Thread: event loop.
  */
@@ -40,8 +40,8 @@ enum {
 
 /* a message on its way, in a pool of its own */
 
-struct ngx_http_otpreg_dispatch_s {
-    ngx_http_otpreg_service_t      *service;
+struct ngx_http_otpreg_delivery_s {
+    ngx_http_otpreg_realm_t    *realm;
     ngx_pool_t                     *pool;
     otpreg_store_message_t          message;
     u_char                          code[OTPREG_CODE_DIGITS_MAX + 1];
@@ -91,17 +91,17 @@ ngx_int_t ngx_http_otpreg_dispatch_init(ngx_cycle_t *cycle,
  *
  * lease  [out] OTPREG_LEASE_MAX + 1 bytes; must live as long as outbox
  */
-void ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_service_t *service,
+void ngx_http_otpreg_dispatch_outbox(ngx_http_otpreg_realm_t *realm,
     otpreg_channel_t channel, otpreg_store_outbox_t *outbox, char *lease);
 
 
 /* Take back the place that a lease of _outbox() reserved. */
-void ngx_http_otpreg_dispatch_unused(ngx_http_otpreg_service_t *service,
+void ngx_http_otpreg_dispatch_unused(ngx_http_otpreg_realm_t *realm,
     otpreg_channel_t channel, const otpreg_store_outbox_t *outbox);
 
 
 /* Send a message whose lease is held, in the place that was reserved. */
-void ngx_http_otpreg_dispatch_send(ngx_http_otpreg_service_t *service,
+void ngx_http_otpreg_dispatch_send(ngx_http_otpreg_realm_t *realm,
     const otpreg_store_message_t *message);
 
 
@@ -109,7 +109,7 @@ void ngx_http_otpreg_dispatch_send(ngx_http_otpreg_service_t *service,
  * Deliver it: render what the templates say, give it to the courier, decide.
  * Ends in _dispatch_finish().  NGX_OK, or NGX_ERROR: no memory.
  */
-ngx_int_t ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
+ngx_int_t ngx_http_otpreg_deliver(ngx_http_otpreg_realm_t *realm,
     const otpreg_store_message_t *message);
 
 
@@ -117,8 +117,8 @@ ngx_int_t ngx_http_otpreg_deliver(ngx_http_otpreg_service_t *service,
  * Complete what the templates have rendered: texts of our own where they said
  * nothing, and the last line of an SMS.  NGX_OK, or NGX_ERROR: no memory.
  */
-ngx_int_t ngx_http_otpreg_text_mail(ngx_http_otpreg_dispatch_t *d);
-ngx_int_t ngx_http_otpreg_text_sms(ngx_http_otpreg_dispatch_t *d);
+ngx_int_t ngx_http_otpreg_text_mail(ngx_http_otpreg_delivery_t *d);
+ngx_int_t ngx_http_otpreg_text_sms(ngx_http_otpreg_delivery_t *d);
 
 
 /*
@@ -130,20 +130,20 @@ ngx_uint_t ngx_http_otpreg_deliver_is_bound(const otpreg_binding_t *parts,
 
 
 /* The parts of d->message; they point into d.  Thread: event loop. */
-otpreg_binding_t ngx_http_otpreg_deliver_parts(ngx_http_otpreg_dispatch_t *d);
+otpreg_binding_t ngx_http_otpreg_deliver_parts(ngx_http_otpreg_delivery_t *d);
 
 
 /*
  * Derive the code, and bind it to message and recipient.  NGX_OK when there is
  * something to send, else fate and reason are set and the step is the end.
  */
-ngx_int_t ngx_http_otpreg_deliver_code(ngx_http_otpreg_dispatch_t *d);
+ngx_int_t ngx_http_otpreg_deliver_code(ngx_http_otpreg_delivery_t *d);
 
 /* The end of every delivery: decide its fate, count it, say it in the log. */
-void ngx_http_otpreg_deliver_result(ngx_http_otpreg_dispatch_t *d);
+void ngx_http_otpreg_deliver_result(ngx_http_otpreg_delivery_t *d);
 
 /* Why the newest step failed, unless a courier of ours has said it. */
-void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
+void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_delivery_t *d);
 
 
 /*
@@ -154,16 +154,16 @@ void ngx_http_otpreg_deliver_reason(ngx_http_otpreg_dispatch_t *d);
  *
  * NGX_OK, or NGX_ERROR with d->reason and d->fault.
  */
-ngx_int_t ngx_http_otpreg_text_check(ngx_http_otpreg_dispatch_t *d,
+ngx_int_t ngx_http_otpreg_text_check(ngx_http_otpreg_delivery_t *d,
     const char *name, const ngx_str_t *part);
 
 
 /* Write d->fate to the database, give the place free, destroy d. */
-void ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_dispatch_t *d);
+void ngx_http_otpreg_dispatch_finish(ngx_http_otpreg_delivery_t *d);
 
 
 /* Note that the database is away or back: logged on a change only. */
-void ngx_http_otpreg_dispatch_database(ngx_http_otpreg_service_t *service,
+void ngx_http_otpreg_dispatch_database(ngx_http_otpreg_realm_t *realm,
     otpreg_outcome_t outcome, const char *error);
 
 

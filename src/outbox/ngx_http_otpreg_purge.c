@@ -12,7 +12,7 @@
 #include <sodium.h>
 
 #include "ngx_http_otpreg_purge.h"
-#include "ngx_http_otpreg_service.h"
+#include "ngx_http_otpreg_realm.h"
 #include "ngx_http_otpreg_task.h"
 
 
@@ -38,7 +38,7 @@ typedef struct {
 
 
 static ngx_uint_t ngx_http_otpreg_purge_is_known(
-    ngx_http_otpreg_service_t **service, ngx_uint_t n);
+    ngx_http_otpreg_realm_t **realm, ngx_uint_t n);
 static void ngx_http_otpreg_purge_begin(ngx_event_t *ev);
 static void ngx_http_otpreg_purge_work(void *data);
 static void ngx_http_otpreg_purge_end(void *data);
@@ -51,9 +51,9 @@ ngx_int_t
 ngx_http_otpreg_purge_init(ngx_cycle_t *cycle,
     ngx_http_otpreg_main_conf_t *omcf)
 {
-    ngx_uint_t                   i;
-    ngx_http_otpreg_purge_t     *purge;
-    ngx_http_otpreg_service_t  **service;
+    ngx_uint_t                 i;
+    ngx_http_otpreg_purge_t   *purge;
+    ngx_http_otpreg_realm_t  **realm;
 
     /* a worker that dies is replaced by one of the same number */
 
@@ -61,11 +61,11 @@ ngx_http_otpreg_purge_init(ngx_cycle_t *cycle,
         return NGX_OK;
     }
 
-    service = omcf->services.elts;
+    realm = omcf->realms.elts;
 
-    for (i = 0; i < omcf->services.nelts; i++) {
+    for (i = 0; i < omcf->realms.nelts; i++) {
 
-        if (ngx_http_otpreg_purge_is_known(service, i)) {
+        if (ngx_http_otpreg_purge_is_known(realm, i)) {
             continue;
         }
 
@@ -74,7 +74,7 @@ ngx_http_otpreg_purge_init(ngx_cycle_t *cycle,
             return NGX_ERROR;
         }
 
-        purge->database = service[i]->conf->database;
+        purge->database = realm[i]->conf->database;
         purge->pool = omcf->pools[NGX_HTTP_OTPREG_POOL_DATABASE];
         purge->timer.handler = ngx_http_otpreg_purge_begin;
         purge->timer.data = purge;
@@ -88,16 +88,16 @@ ngx_http_otpreg_purge_init(ngx_cycle_t *cycle,
 }
 
 
-/* whether the service number n has the database of one before it */
+/* whether the realm number n has the database of one before it */
 
 static ngx_uint_t
-ngx_http_otpreg_purge_is_known(ngx_http_otpreg_service_t **service,
+ngx_http_otpreg_purge_is_known(ngx_http_otpreg_realm_t **realm,
     ngx_uint_t n)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < n; i++) {
-        if (service[i]->conf->database == service[n]->conf->database) {
+        if (realm[i]->conf->database == realm[n]->conf->database) {
             return 1;
         }
     }

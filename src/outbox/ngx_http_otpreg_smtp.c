@@ -42,17 +42,17 @@ typedef struct {
     ngx_uint_t                  mixed;      /* not what belongs together */
 
     ngx_pool_t                 *pool;
-    ngx_http_otpreg_dispatch_t *dispatch;   /* event loop only */
-} ngx_http_otpreg_delivery_t;
+    ngx_http_otpreg_delivery_t *dispatch;       /* event loop only */
+} ngx_http_otpreg_smtp_delivery_t;
 
 
 
-static ngx_http_otpreg_delivery_t *ngx_http_otpreg_smtp_create(
-    ngx_http_otpreg_dispatch_t *d);
+static ngx_http_otpreg_smtp_delivery_t *ngx_http_otpreg_smtp_create(
+    ngx_http_otpreg_delivery_t *d);
 static ngx_int_t ngx_http_otpreg_smtp_fill(ngx_http_request_t *r,
-    ngx_http_otpreg_delivery_t *delivery);
+    ngx_http_otpreg_smtp_delivery_t *delivery);
 static int64_t ngx_http_otpreg_smtp_begin_by(
-    ngx_http_otpreg_delivery_t *delivery);
+    ngx_http_otpreg_smtp_delivery_t *delivery);
 static char *ngx_http_otpreg_smtp_string(ngx_pool_t *pool, ngx_str_t *s);
 static void ngx_http_otpreg_smtp_work(void *data);
 static void ngx_http_otpreg_smtp_settle(void *data);
@@ -63,18 +63,18 @@ static ngx_uint_t ngx_http_otpreg_smtp_status(otpreg_smtp_result_t *result);
 ngx_int_t
 ngx_http_otpreg_smtp_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                    rc;
-    ngx_http_otpreg_job_t        job;
-    ngx_http_otpreg_ctx_t       *ctx;
-    ngx_http_otpreg_delivery_t  *delivery;
+    ngx_int_t                         rc;
+    ngx_http_otpreg_job_t             job;
+    ngx_http_otpreg_ctx_t            *ctx;
+    ngx_http_otpreg_smtp_delivery_t  *delivery;
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
-    if (ctx == NULL || ctx->background.dispatch == NULL) {
+    if (ctx == NULL || ctx->background.delivery == NULL) {
         return NGX_HTTP_NOT_FOUND;              /* not by the dispatcher */
     }
 
-    delivery = ngx_http_otpreg_smtp_create(ctx->background.dispatch);
+    delivery = ngx_http_otpreg_smtp_create(ctx->background.delivery);
     if (delivery == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -112,18 +112,18 @@ ngx_http_otpreg_smtp_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_http_otpreg_delivery_t *
-ngx_http_otpreg_smtp_create(ngx_http_otpreg_dispatch_t *d)
+static ngx_http_otpreg_smtp_delivery_t *
+ngx_http_otpreg_smtp_create(ngx_http_otpreg_delivery_t *d)
 {
-    ngx_pool_t                  *pool;
-    ngx_http_otpreg_delivery_t  *delivery;
+    ngx_pool_t                       *pool;
+    ngx_http_otpreg_smtp_delivery_t  *delivery;
 
     pool = ngx_http_otpreg_background_create_pool(4096, ngx_cycle->log);
     if (pool == NULL) {
         return NULL;
     }
 
-    delivery = ngx_pcalloc(pool, sizeof(ngx_http_otpreg_delivery_t));
+    delivery = ngx_pcalloc(pool, sizeof(ngx_http_otpreg_smtp_delivery_t));
     if (delivery == NULL) {
         ngx_destroy_pool(pool);
         return NULL;
@@ -138,12 +138,12 @@ ngx_http_otpreg_smtp_create(ngx_http_otpreg_dispatch_t *d)
 
 static ngx_int_t
 ngx_http_otpreg_smtp_fill(ngx_http_request_t *r,
-    ngx_http_otpreg_delivery_t *delivery)
+    ngx_http_otpreg_smtp_delivery_t *delivery)
 {
     u_char                      *p;
     ngx_pool_t                  *pool;
     otpreg_mail_t               *mail;
-    ngx_http_otpreg_dispatch_t  *d;
+    ngx_http_otpreg_delivery_t  *d;
     ngx_http_otpreg_loc_conf_t  *olcf;
 
     olcf = ngx_http_get_module_loc_conf(r, ngx_http_otpreg_module);
@@ -215,7 +215,7 @@ ngx_http_otpreg_smtp_string(ngx_pool_t *pool, ngx_str_t *s)
  */
 
 static int64_t
-ngx_http_otpreg_smtp_begin_by(ngx_http_otpreg_delivery_t *delivery)
+ngx_http_otpreg_smtp_begin_by(ngx_http_otpreg_smtp_delivery_t *delivery)
 {
     int64_t  timeout;
 
@@ -230,7 +230,7 @@ ngx_http_otpreg_smtp_begin_by(ngx_http_otpreg_delivery_t *delivery)
 static void
 ngx_http_otpreg_smtp_work(void *data)
 {
-    ngx_http_otpreg_delivery_t *delivery = data;
+    ngx_http_otpreg_smtp_delivery_t  *delivery = data;
 
     delivery->begun = 1;
 
@@ -258,9 +258,9 @@ ngx_http_otpreg_smtp_work(void *data)
 static void
 ngx_http_otpreg_smtp_settle(void *data)
 {
-    ngx_http_otpreg_delivery_t *delivery = data;
+    ngx_http_otpreg_smtp_delivery_t  *delivery = data;
 
-    ngx_http_otpreg_dispatch_t  *d;
+    ngx_http_otpreg_delivery_t  *d;
 
     d = delivery->dispatch;
 
@@ -297,7 +297,7 @@ ngx_http_otpreg_smtp_settle(void *data)
 static void
 ngx_http_otpreg_smtp_done(ngx_http_request_t *r, void *data)
 {
-    ngx_http_otpreg_delivery_t *delivery = data;
+    ngx_http_otpreg_smtp_delivery_t  *delivery = data;
 
     r->headers_out.status = (delivery->begun && !delivery->mixed)
                             ? ngx_http_otpreg_smtp_status(&delivery->result)

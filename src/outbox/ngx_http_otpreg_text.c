@@ -14,14 +14,14 @@
 #include "ngx_http_otpreg_dispatch.h"
 
 
-static void ngx_http_otpreg_text_reason(ngx_http_otpreg_dispatch_t *d,
+static void ngx_http_otpreg_text_reason(ngx_http_otpreg_delivery_t *d,
     const char *name, const char *fault);
 
 
 /* what is said when no template says it: one part, with the last line */
 
 ngx_int_t
-ngx_http_otpreg_text_sms(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_text_sms(ngx_http_otpreg_delivery_t *d)
 {
     size_t      size;
     u_char     *text;
@@ -44,7 +44,7 @@ ngx_http_otpreg_text_sms(ngx_http_otpreg_dispatch_t *d)
                       - d->text.data;
     }
 
-    host = &d->service->conf->sms_origin;
+    host = &d->realm->conf->sms_origin;
     size = d->text.len + host->len + 16;
 
     text = ngx_pnalloc(d->pool, size);
@@ -62,7 +62,7 @@ ngx_http_otpreg_text_sms(ngx_http_otpreg_dispatch_t *d)
 
 
 ngx_int_t
-ngx_http_otpreg_text_mail(ngx_http_otpreg_dispatch_t *d)
+ngx_http_otpreg_text_mail(ngx_http_otpreg_delivery_t *d)
 {
     static const char  otp[] =
         "Your verification code is %s." CRLF CRLF
@@ -101,7 +101,7 @@ ngx_http_otpreg_text_mail(ngx_http_otpreg_dispatch_t *d)
 
 
 ngx_int_t
-ngx_http_otpreg_text_check(ngx_http_otpreg_dispatch_t *d, const char *name,
+ngx_http_otpreg_text_check(ngx_http_otpreg_delivery_t *d, const char *name,
     const ngx_str_t *part)
 {
     const char  *fault;
@@ -131,7 +131,7 @@ ngx_http_otpreg_text_check(ngx_http_otpreg_dispatch_t *d, const char *name,
 /* the reason goes into the log and the database: plain ASCII, no arguments */
 
 static void
-ngx_http_otpreg_text_reason(ngx_http_otpreg_dispatch_t *d, const char *name,
+ngx_http_otpreg_text_reason(ngx_http_otpreg_delivery_t *d, const char *name,
     const char *fault)
 {
     u_char  *p, *last;

@@ -26,7 +26,7 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
     uintptr_t                    field;
     ngx_str_t                    value;
     ngx_http_otpreg_ctx_t       *ctx;
-    ngx_http_otpreg_dispatch_t  *d;
+    ngx_http_otpreg_delivery_t  *d;
 
     ctx = ngx_http_otpreg_get_ctx(r);
 
@@ -43,12 +43,12 @@ ngx_http_otpreg_variable_message(ngx_http_request_t *r,
         return ngx_http_otpreg_variable_message_value(r, v, data, &value);
     }
 
-    if (ctx == NULL || ctx->background.dispatch == NULL) {
+    if (ctx == NULL || ctx->background.delivery == NULL) {
         v->not_found = 1;
         return NGX_OK;
     }
 
-    d = ctx->background.dispatch;
+    d = ctx->background.delivery;
 
     switch (field) {
 

@@ -9,10 +9,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "ngx_http_otpreg_bot.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_option.h"
+#include "ngx_http_otpreg_robot.h"
 #include "ngx_http_otpreg_ticket.h"
 
 
@@ -26,20 +26,20 @@
 #define NGX_HTTP_OTPREG_NO_FIELD       "\xff"
 
 
-static void ngx_http_otpreg_bot_token(ngx_http_request_t *r,
+static void ngx_http_otpreg_robot_token(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_form_field_t *field,
     const otpreg_password_t *password, otpreg_store_signup_t *in,
-    ngx_http_otpreg_used_form_hold_t *hold);
-static ngx_uint_t ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
+    ngx_http_otpreg_used_form_undo_t *undo);
+static ngx_uint_t ngx_http_otpreg_robot_expired(ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, int64_t now,
     const otpreg_store_signup_t *in);
-static void ngx_http_otpreg_bot_use(ngx_http_request_t *r,
+static void ngx_http_otpreg_robot_use(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, const otpreg_form_token_t *form,
     const otpreg_password_t *password, otpreg_store_signup_t *in,
-    ngx_http_otpreg_used_form_hold_t *hold);
-static ngx_uint_t ngx_http_otpreg_bot_has_signup(ngx_http_request_t *r,
+    ngx_http_otpreg_used_form_undo_t *undo);
+static ngx_uint_t ngx_http_otpreg_robot_has_signup(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
-static void ngx_http_otpreg_bot_found(ngx_http_request_t *r,
+static void ngx_http_otpreg_robot_found(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_store_signup_t *in,
     ngx_http_otpreg_metric_e reason);
 
@@ -146,33 +146,34 @@ ngx_http_otpreg_set_form_time(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 void
-ngx_http_otpreg_bot_fields(ngx_http_otpreg_loc_conf_t *olcf,
+ngx_http_otpreg_robot_fields(ngx_http_otpreg_loc_conf_t *olcf,
     otpreg_form_field_t *fields)
 {
-    fields[NGX_HTTP_OTPREG_BOT_HONEYPOT].name =
+    fields[NGX_HTTP_OTPREG_ROBOT_HONEYPOT].name =
             olcf->honeypot.len ? (const char *) olcf->honeypot.data
                                : NGX_HTTP_OTPREG_NO_FIELD;
 
-    fields[NGX_HTTP_OTPREG_BOT_TOKEN].name =
+    fields[NGX_HTTP_OTPREG_ROBOT_TOKEN].name =
             olcf->form_min ? "form_token" : NGX_HTTP_OTPREG_NO_FIELD;
 }
 
 
 void
-ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+ngx_http_otpreg_robot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     otpreg_form_field_t *fields, const otpreg_password_t *password,
-    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_hold_t *hold)
+    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_undo_t *undo)
 {
     if (ctx->conf->form_min != 0) {
-        ngx_http_otpreg_bot_token(r, ctx, &fields[NGX_HTTP_OTPREG_BOT_TOKEN],
-                                  password, in, hold);
+        ngx_http_otpreg_robot_token(r, ctx,
+                                    &fields[NGX_HTTP_OTPREG_ROBOT_TOKEN],
+                                    password, in, undo);
     }
 
-    if (ctx->outcome == OTPREG_OK && !ctx->bot.robot
-        && fields[NGX_HTTP_OTPREG_BOT_HONEYPOT].value.len != 0)
+    if (ctx->outcome == OTPREG_OK && !ctx->robot.found
+        && fields[NGX_HTTP_OTPREG_ROBOT_HONEYPOT].value.len != 0)
     {
-        ngx_http_otpreg_bot_found(r, ctx, in,
-                                  NGX_HTTP_OTPREG_METRIC_ROBOT_HONEYPOT);
+        ngx_http_otpreg_robot_found(r, ctx, in,
+                                    NGX_HTTP_OTPREG_METRIC_ROBOT_HONEYPOT);
     }
 }
 
@@ -183,9 +184,9 @@ ngx_http_otpreg_bot_check(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
  */
 
 static void
-ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+ngx_http_otpreg_robot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     otpreg_form_field_t *field, const otpreg_password_t *password,
-    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_hold_t *hold)
+    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_undo_t *undo)
 {
     int64_t              now;
     otpreg_form_token_t  form;
@@ -202,8 +203,8 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     if (!otpreg_form_token_open(ctx->conf->keys, field->value, &form)) {
 
         if (ctx->outcome == OTPREG_OK) {
-            ngx_http_otpreg_bot_found(r, ctx, in,
-                                      NGX_HTTP_OTPREG_METRIC_ROBOT_FORGED);
+            ngx_http_otpreg_robot_found(r, ctx, in,
+                                        NGX_HTTP_OTPREG_METRIC_ROBOT_FORGED);
         }
 
         return;
@@ -211,7 +212,7 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
     now = ngx_http_otpreg_now_ms();
 
-    if (ngx_http_otpreg_bot_expired(ctx, &form, now, in)) {
+    if (ngx_http_otpreg_robot_expired(ctx, &form, now, in)) {
 
         if (ctx->outcome == OTPREG_OK) {
             ctx->outcome = OTPREG_FORM_EXPIRED;
@@ -220,26 +221,26 @@ ngx_http_otpreg_bot_token(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
         return;
     }
 
-    ctx->bot.shown_at = form.shown_at;
+    ctx->robot.shown_at = form.shown_at;
 
     if (ctx->outcome != OTPREG_OK) {
         return;
     }
 
     if (now - form.shown_at < (int64_t) ctx->conf->form_min) {
-        ngx_http_otpreg_bot_found(r, ctx, in,
-                                  NGX_HTTP_OTPREG_METRIC_ROBOT_TOO_SOON);
+        ngx_http_otpreg_robot_found(r, ctx, in,
+                                    NGX_HTTP_OTPREG_METRIC_ROBOT_TOO_SOON);
         return;
     }
 
-    ngx_http_otpreg_bot_use(r, ctx, &form, password, in, hold);
+    ngx_http_otpreg_robot_use(r, ctx, &form, password, in, undo);
 }
 
 
 static void
-ngx_http_otpreg_bot_use(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+ngx_http_otpreg_robot_use(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, const otpreg_password_t *password,
-    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_hold_t *hold)
+    otpreg_store_signup_t *in, ngx_http_otpreg_used_form_undo_t *undo)
 {
     otpreg_str_t                 values[4];
     ngx_http_otpreg_used_form_t  use;
@@ -259,27 +260,27 @@ ngx_http_otpreg_bot_use(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     use.expires = form->shown_at / 1000 + ctx->conf->form_max + 1;
 
     switch (ngx_http_otpreg_used_form_use(ctx->conf->used_forms, form, &use,
-                                          hold))
+                                          undo))
     {
 
     case NGX_BUSY:
 
         /* sent twice by one click too many: the first code is good for both */
 
-        ngx_memcpy(ctx->bot.first_id, use.otp_id, OTPREG_ID_LEN);
-        ctx->bot.resubmitted = 1;
+        ngx_memcpy(ctx->robot.first_id, use.otp_id, OTPREG_ID_LEN);
+        ctx->robot.resubmitted = 1;
         in->dry = true;
         return;
 
     case NGX_DECLINED:
 
-        if (ngx_http_otpreg_bot_has_signup(r, ctx)) {
+        if (ngx_http_otpreg_robot_has_signup(r, ctx)) {
             ctx->outcome = OTPREG_FORM_EXPIRED;
             return;
         }
 
-        ngx_http_otpreg_bot_found(r, ctx, in,
-                                  NGX_HTTP_OTPREG_METRIC_ROBOT_REUSED);
+        ngx_http_otpreg_robot_found(r, ctx, in,
+                                    NGX_HTTP_OTPREG_METRIC_ROBOT_REUSED);
         return;
     }
 }
@@ -291,7 +292,7 @@ ngx_http_otpreg_bot_use(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
  */
 
 static ngx_uint_t
-ngx_http_otpreg_bot_has_signup(ngx_http_request_t *r,
+ngx_http_otpreg_robot_has_signup(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx)
 {
     ngx_uint_t  has;
@@ -315,7 +316,7 @@ ngx_http_otpreg_bot_has_signup(ngx_http_request_t *r,
  */
 
 static ngx_uint_t
-ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
+ngx_http_otpreg_robot_expired(ngx_http_otpreg_ctx_t *ctx,
     const otpreg_form_token_t *form, int64_t now,
     const otpreg_store_signup_t *in)
 {
@@ -335,7 +336,7 @@ ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
                                       NULL)
         == NGX_OK)
     {
-        ctx->bot.shown_at = now - (int64_t) ctx->conf->form_min;
+        ctx->robot.shown_at = now - (int64_t) ctx->conf->form_min;
     }
 
     return 1;
@@ -343,7 +344,7 @@ ngx_http_otpreg_bot_expired(ngx_http_otpreg_ctx_t *ctx,
 
 
 static void
-ngx_http_otpreg_bot_found(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
+ngx_http_otpreg_robot_found(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
     otpreg_store_signup_t *in, ngx_http_otpreg_metric_e reason)
 {
     static const char *const  reasons[] = {
@@ -359,19 +360,19 @@ ngx_http_otpreg_bot_found(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx,
 
     ngx_http_otpreg_metric_add(reason, 1);
 
-    ctx->bot.robot = 1;
+    ctx->robot.found = 1;
     in->dry = true;
 }
 
 
 void
-ngx_http_otpreg_bot_ticket(ngx_http_otpreg_ctx_t *ctx)
+ngx_http_otpreg_robot_ticket(ngx_http_otpreg_ctx_t *ctx)
 {
-    if (ctx->bot.robot) {
+    if (ctx->robot.found) {
         ctx->ticket.otp.purpose = OTPREG_PURPOSE_NONE;
 
-    } else if (ctx->bot.resubmitted) {
-        ngx_memcpy(ctx->ticket.otp.id, ctx->bot.first_id, OTPREG_ID_LEN);
+    } else if (ctx->robot.resubmitted) {
+        ngx_memcpy(ctx->ticket.otp.id, ctx->robot.first_id, OTPREG_ID_LEN);
     }
 }
 
@@ -379,7 +380,7 @@ ngx_http_otpreg_bot_ticket(ngx_http_otpreg_ctx_t *ctx)
 /* the database has no such OTP, and calls it expired */
 
 otpreg_outcome_t
-ngx_http_otpreg_bot_verified(ngx_http_otpreg_ctx_t *ctx,
+ngx_http_otpreg_robot_verified(ngx_http_otpreg_ctx_t *ctx,
     otpreg_outcome_t outcome, unsigned *left)
 {
     if (ctx->ticket.otp.purpose != OTPREG_PURPOSE_NONE
@@ -396,7 +397,7 @@ ngx_http_otpreg_bot_verified(ngx_http_otpreg_ctx_t *ctx,
 
 
 otpreg_outcome_t
-ngx_http_otpreg_bot_resent(ngx_http_otpreg_ctx_t *ctx,
+ngx_http_otpreg_robot_resent(ngx_http_otpreg_ctx_t *ctx,
     otpreg_outcome_t outcome, const otpreg_store_to_t *to,
     otpreg_store_resent_t *out)
 {
@@ -437,7 +438,7 @@ ngx_http_otpreg_bot_resent(ngx_http_otpreg_ctx_t *ctx,
 
 
 ngx_int_t
-ngx_http_otpreg_bot_variable(ngx_http_request_t *r,
+ngx_http_otpreg_robot_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_http_otpreg_ctx_t       *ctx;
@@ -452,7 +453,7 @@ ngx_http_otpreg_bot_variable(ngx_http_request_t *r,
     v->data = (u_char *) "";
     v->len = 0;
 
-    if (data == NGX_HTTP_OTPREG_BOT_HONEYPOT) {
+    if (data == NGX_HTTP_OTPREG_ROBOT_HONEYPOT) {
         v->data = olcf->honeypot.data;
         v->len = olcf->honeypot.len;
         return NGX_OK;
@@ -468,8 +469,8 @@ ngx_http_otpreg_bot_variable(ngx_http_request_t *r,
     }
 
     v->len = otpreg_form_token_seal(olcf->keys,
-                                    (ctx != NULL && ctx->bot.shown_at != 0)
-                                    ? ctx->bot.shown_at
+                                    (ctx != NULL && ctx->robot.shown_at != 0)
+                                    ? ctx->robot.shown_at
                                     : (int64_t) ngx_http_otpreg_now_ms(),
                                     (char *) v->data);
 

@@ -5,8 +5,8 @@
  */
 
 
-#ifndef _NGX_HTTP_OTPREG_RELEASE_H_INCLUDED_
-#define _NGX_HTTP_OTPREG_RELEASE_H_INCLUDED_
+#ifndef _NGX_HTTP_OTPREG_RESPONSE_TIME_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_RESPONSE_TIME_H_INCLUDED_
 
 
 #include "ngx_http_otpreg_module.h"
@@ -24,15 +24,15 @@ char *ngx_http_otpreg_set_response_time(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 /* In each worker, once; NGX_ERROR after an [emerg] line. */
-ngx_int_t ngx_http_otpreg_release_init(ngx_cycle_t *cycle);
-void ngx_http_otpreg_release_exit(void);
+ngx_int_t ngx_http_otpreg_response_time_init(ngx_cycle_t *cycle);
+void ngx_http_otpreg_response_time_exit(void);
 
 
 /*
  * The schedule of an answer begins now.  Called when all is there that the
  * client has to send, so that the client cannot move the work along it.
  */
-void ngx_http_otpreg_release_start(ngx_http_otpreg_ctx_t *ctx);
+void ngx_http_otpreg_response_time_start(ngx_http_otpreg_ctx_t *ctx);
 
 
 /*
@@ -40,10 +40,10 @@ void ngx_http_otpreg_release_start(ngx_http_otpreg_ctx_t *ctx);
  * otpreg_response_time after the start.  The caller holds a reference
  * (r->main->count); a client that leaves meanwhile gets no answer.
  */
-void ngx_http_otpreg_release(ngx_http_request_t *r);
+void ngx_http_otpreg_reply_later(ngx_http_request_t *r);
 
 /* The request goes without an answer; also when none is held. */
-void ngx_http_otpreg_release_cancel(ngx_http_otpreg_ctx_t *ctx);
+void ngx_http_otpreg_response_time_cancel(ngx_http_otpreg_ctx_t *ctx);
 
 
-#endif /* _NGX_HTTP_OTPREG_RELEASE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OTPREG_RESPONSE_TIME_H_INCLUDED_ */

@@ -5,15 +5,15 @@
  */
 
 
-#ifndef _NGX_HTTP_OTPREG_SERVICE_H_INCLUDED_
-#define _NGX_HTTP_OTPREG_SERVICE_H_INCLUDED_
+#ifndef _NGX_HTTP_OTPREG_REALM_H_INCLUDED_
+#define _NGX_HTTP_OTPREG_REALM_H_INCLUDED_
 
 
 #include "ngx_http_otpreg_module.h"
 
 
 /*
- * A service is what the locations of one sign-up share: database, site, keys
+ * A realm is what the locations of one site share: database, site, keys
  * and couriers.
  */
 
@@ -21,7 +21,7 @@
 /* the messages of one channel: a slow one does not delay the other */
 
 typedef struct {
-    ngx_http_otpreg_service_t      *service;
+    ngx_http_otpreg_realm_t    *realm;
     otpreg_channel_t                channel;
     ngx_event_t                     poll;
     ngx_uint_t                      in_flight;  /* messages being sent */
@@ -31,7 +31,7 @@ typedef struct {
 } ngx_http_otpreg_queue_t;
 
 
-struct ngx_http_otpreg_service_s {
+struct ngx_http_otpreg_realm_s {
     ngx_http_otpreg_loc_conf_t     *conf;       /* of the first location */
     ngx_http_conf_ctx_t            *conf_ctx;   /* of its server */
     ngx_http_otpreg_main_conf_t    *main_conf;
@@ -48,18 +48,18 @@ struct ngx_http_otpreg_service_s {
 
 /*
  * Check that a location with a handler has all that it needs, and find or make
- * its service.  After merging; NGX_OK, or NGX_ERROR after an [emerg] line.
+ * its realm.  After merging; NGX_OK, or NGX_ERROR after an [emerg] line.
  */
-ngx_int_t ngx_http_otpreg_service_complete(ngx_conf_t *cf,
+ngx_int_t ngx_http_otpreg_realm_complete(ngx_conf_t *cf,
     ngx_http_otpreg_loc_conf_t *olcf);
 
 
 static ngx_inline ngx_http_otpreg_queue_t *
-ngx_http_otpreg_service_queue(ngx_http_otpreg_service_t *service,
+ngx_http_otpreg_realm_queue(ngx_http_otpreg_realm_t *realm,
     otpreg_channel_t channel)
 {
-    return &service->queues[channel - 1];
+    return &realm->queues[channel - 1];
 }
 
 
-#endif /* _NGX_HTTP_OTPREG_SERVICE_H_INCLUDED_ */
+#endif /* _NGX_HTTP_OTPREG_REALM_H_INCLUDED_ */

@@ -11,26 +11,27 @@
 
 #include <sys/timerfd.h>
 
-#include "ngx_http_otpreg_release.h"
 #include "ngx_http_otpreg_reply.h"
+#include "ngx_http_otpreg_response_time.h"
 
 
 /* milliseconds */
 #define NGX_HTTP_OTPREG_RESPONSE_MIN   10
 #define NGX_HTTP_OTPREG_RESPONSE_MAX   10000
-#define NGX_HTTP_OTPREG_RELEASE_GUARD  20
+#define NGX_HTTP_OTPREG_RESPONSE_GUARD  20
 
 /* nanoseconds */
 #define NGX_HTTP_OTPREG_MSEC           1000000
 #define NGX_HTTP_OTPREG_SEC            1000000000
 
 
-static void ngx_http_otpreg_release_insert(ngx_http_otpreg_hold_t *hold);
-static void ngx_http_otpreg_release_arm(void);
-static void ngx_http_otpreg_release_timer(ngx_event_t *ev);
-static void ngx_http_otpreg_release_event(ngx_http_request_t *r);
-static void ngx_http_otpreg_release_now(ngx_http_request_t *r);
-static int64_t ngx_http_otpreg_release_clock_ns(void);
+static void ngx_http_otpreg_response_time_insert(
+    ngx_http_otpreg_delayed_t *delayed);
+static void ngx_http_otpreg_response_time_arm(void);
+static void ngx_http_otpreg_response_time_timer(ngx_event_t *ev);
+static void ngx_http_otpreg_response_time_event(ngx_http_request_t *r);
+static void ngx_http_otpreg_response_time_now(ngx_http_request_t *r);
+static int64_t ngx_http_otpreg_response_time_clock_ns(void);
 
 
 /*
@@ -39,8 +40,8 @@ static int64_t ngx_http_otpreg_release_clock_ns(void);
  * that they would let the microseconds of the work through.
  */
 
-static ngx_queue_t        ngx_http_otpreg_release_queue;
-static ngx_connection_t  *ngx_http_otpreg_release_clock;
+static ngx_queue_t        ngx_http_otpreg_response_time_queue;
+static ngx_connection_t  *ngx_http_otpreg_response_time_clock;
 
 
 char *
@@ -86,12 +87,12 @@ ngx_http_otpreg_set_response_time(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 ngx_int_t
-ngx_http_otpreg_release_init(ngx_cycle_t *cycle)
+ngx_http_otpreg_response_time_init(ngx_cycle_t *cycle)
 {
     int                fd;
     ngx_connection_t  *c;
 
-    ngx_queue_init(&ngx_http_otpreg_release_queue);
+    ngx_queue_init(&ngx_http_otpreg_response_time_queue);
 
     fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK|TFD_CLOEXEC);
 
@@ -110,38 +111,38 @@ ngx_http_otpreg_release_init(ngx_cycle_t *cycle)
 
     c->log = cycle->log;
     c->read->log = cycle->log;
-    c->read->handler = ngx_http_otpreg_release_timer;
+    c->read->handler = ngx_http_otpreg_response_time_timer;
 
     if (ngx_add_event(c->read, NGX_READ_EVENT, NGX_LEVEL_EVENT) != NGX_OK) {
         ngx_close_connection(c);
         return NGX_ERROR;
     }
 
-    ngx_http_otpreg_release_clock = c;
+    ngx_http_otpreg_response_time_clock = c;
 
     return NGX_OK;
 }
 
 
 void
-ngx_http_otpreg_release_exit(void)
+ngx_http_otpreg_response_time_exit(void)
 {
-    if (ngx_http_otpreg_release_clock != NULL) {
-        ngx_close_connection(ngx_http_otpreg_release_clock);
-        ngx_http_otpreg_release_clock = NULL;
+    if (ngx_http_otpreg_response_time_clock != NULL) {
+        ngx_close_connection(ngx_http_otpreg_response_time_clock);
+        ngx_http_otpreg_response_time_clock = NULL;
     }
 }
 
 
 void
-ngx_http_otpreg_release_start(ngx_http_otpreg_ctx_t *ctx)
+ngx_http_otpreg_response_time_start(ngx_http_otpreg_ctx_t *ctx)
 {
-    ctx->hold.start = ngx_http_otpreg_release_clock_ns();
+    ctx->delayed.start = ngx_http_otpreg_response_time_clock_ns();
 }
 
 
 void
-ngx_http_otpreg_release(ngx_http_request_t *r)
+ngx_http_otpreg_reply_later(ngx_http_request_t *r)
 {
     int64_t                 now, time;
     ngx_event_t            *rev, *wev;
@@ -156,16 +157,16 @@ ngx_http_otpreg_release(ngx_http_request_t *r)
     /* a subrequest has no timer of its own, and no client that measures it */
 
     if (time == 0 || r != r->main) {
-        ngx_http_otpreg_release_now(r);
+        ngx_http_otpreg_response_time_now(r);
         return;
     }
 
-    now = ngx_http_otpreg_release_clock_ns();
+    now = ngx_http_otpreg_response_time_clock_ns();
 
-    ctx->hold.request = r;
-    ctx->hold.end = now + time - (now - ctx->hold.start) % time;
+    ctx->delayed.request = r;
+    ctx->delayed.end = now + time - (now - ctx->delayed.start) % time;
 
-    ngx_http_otpreg_release_insert(&ctx->hold);
+    ngx_http_otpreg_response_time_insert(&ctx->delayed);
 
     if (!r->discard_body) {
         r->read_event_handler = ngx_http_test_reading;
@@ -177,7 +178,7 @@ ngx_http_otpreg_release(ngx_http_request_t *r)
         }
     }
 
-    r->write_event_handler = ngx_http_otpreg_release_event;
+    r->write_event_handler = ngx_http_otpreg_response_time_event;
 
     /*
      * As limit_req delays a request.  This timer is late on purpose: it
@@ -185,69 +186,71 @@ ngx_http_otpreg_release(ngx_http_request_t *r)
      */
 
     wev->delayed = 1;
-    ngx_add_timer(wev, (ctx->hold.end - now) / NGX_HTTP_OTPREG_MSEC
-                       + NGX_HTTP_OTPREG_RELEASE_GUARD);
+    ngx_add_timer(wev, (ctx->delayed.end - now) / NGX_HTTP_OTPREG_MSEC
+                       + NGX_HTTP_OTPREG_RESPONSE_GUARD);
 }
 
 
 /* the first to go is the first; most have the same time, and come last */
 
 static void
-ngx_http_otpreg_release_insert(ngx_http_otpreg_hold_t *hold)
+ngx_http_otpreg_response_time_insert(ngx_http_otpreg_delayed_t *delayed)
 {
-    ngx_queue_t             *q;
-    ngx_http_otpreg_hold_t  *other;
+    ngx_queue_t                *q;
+    ngx_http_otpreg_delayed_t  *other;
 
-    for (q = ngx_queue_last(&ngx_http_otpreg_release_queue);
-         q != ngx_queue_sentinel(&ngx_http_otpreg_release_queue);
+    for (q = ngx_queue_last(&ngx_http_otpreg_response_time_queue);
+         q != ngx_queue_sentinel(&ngx_http_otpreg_response_time_queue);
          q = ngx_queue_prev(q))
     {
-        other = ngx_queue_data(q, ngx_http_otpreg_hold_t, queue);
+        other = ngx_queue_data(q, ngx_http_otpreg_delayed_t, queue);
 
-        if (other->end <= hold->end) {
+        if (other->end <= delayed->end) {
             break;
         }
     }
 
-    ngx_queue_insert_after(q, &hold->queue);
+    ngx_queue_insert_after(q, &delayed->queue);
 
-    if (ngx_queue_head(&ngx_http_otpreg_release_queue) == &hold->queue) {
-        ngx_http_otpreg_release_arm();
+    if (ngx_queue_head(&ngx_http_otpreg_response_time_queue)
+        == &delayed->queue)
+    {
+        ngx_http_otpreg_response_time_arm();
     }
 }
 
 
 void
-ngx_http_otpreg_release_cancel(ngx_http_otpreg_ctx_t *ctx)
+ngx_http_otpreg_response_time_cancel(ngx_http_otpreg_ctx_t *ctx)
 {
-    if (ctx->hold.request != NULL) {
-        ctx->hold.request = NULL;
-        ngx_queue_remove(&ctx->hold.queue);
+    if (ctx->delayed.request != NULL) {
+        ctx->delayed.request = NULL;
+        ngx_queue_remove(&ctx->delayed.queue);
     }
 }
 
 
 static void
-ngx_http_otpreg_release_arm(void)
+ngx_http_otpreg_response_time_arm(void)
 {
-    ngx_queue_t             *q;
-    struct itimerspec        it;
-    ngx_http_otpreg_hold_t  *hold;
+    ngx_queue_t                *q;
+    struct itimerspec           it;
+    ngx_http_otpreg_delayed_t  *delayed;
 
-    if (ngx_queue_empty(&ngx_http_otpreg_release_queue)) {
+    if (ngx_queue_empty(&ngx_http_otpreg_response_time_queue)) {
         return;
     }
 
-    q = ngx_queue_head(&ngx_http_otpreg_release_queue);
-    hold = ngx_queue_data(q, ngx_http_otpreg_hold_t, queue);
+    q = ngx_queue_head(&ngx_http_otpreg_response_time_queue);
+    delayed = ngx_queue_data(q, ngx_http_otpreg_delayed_t, queue);
 
     ngx_memzero(&it, sizeof(struct itimerspec));
 
-    it.it_value.tv_sec = hold->end / NGX_HTTP_OTPREG_SEC;
-    it.it_value.tv_nsec = hold->end % NGX_HTTP_OTPREG_SEC;
+    it.it_value.tv_sec = delayed->end / NGX_HTTP_OTPREG_SEC;
+    it.it_value.tv_nsec = delayed->end % NGX_HTTP_OTPREG_SEC;
 
-    if (timerfd_settime(ngx_http_otpreg_release_clock->fd, TFD_TIMER_ABSTIME,
-                        &it, NULL)
+    if (timerfd_settime(ngx_http_otpreg_response_time_clock->fd,
+                        TFD_TIMER_ABSTIME, &it, NULL)
         == -1)
     {
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
@@ -257,14 +260,14 @@ ngx_http_otpreg_release_arm(void)
 
 
 static void
-ngx_http_otpreg_release_timer(ngx_event_t *ev)
+ngx_http_otpreg_response_time_timer(ngx_event_t *ev)
 {
-    int64_t                  now;
-    uint64_t                 times;
-    ngx_queue_t             *q;
-    ngx_event_t             *wev;
-    ngx_connection_t        *c;
-    ngx_http_otpreg_hold_t  *hold;
+    int64_t                     now;
+    uint64_t                    times;
+    ngx_queue_t                *q;
+    ngx_event_t                *wev;
+    ngx_connection_t           *c;
+    ngx_http_otpreg_delayed_t  *delayed;
 
     c = ev->data;
 
@@ -273,21 +276,21 @@ ngx_http_otpreg_release_timer(ngx_event_t *ev)
                       "otpreg: read() of a timer failed");
     }
 
-    now = ngx_http_otpreg_release_clock_ns();
+    now = ngx_http_otpreg_response_time_clock_ns();
 
-    while (!ngx_queue_empty(&ngx_http_otpreg_release_queue)) {
+    while (!ngx_queue_empty(&ngx_http_otpreg_response_time_queue)) {
 
-        q = ngx_queue_head(&ngx_http_otpreg_release_queue);
-        hold = ngx_queue_data(q, ngx_http_otpreg_hold_t, queue);
+        q = ngx_queue_head(&ngx_http_otpreg_response_time_queue);
+        delayed = ngx_queue_data(q, ngx_http_otpreg_delayed_t, queue);
 
-        if (hold->end > now) {
+        if (delayed->end > now) {
             break;
         }
 
-        wev = hold->request->connection->write;
+        wev = delayed->request->connection->write;
 
         ngx_queue_remove(q);
-        hold->request = NULL;
+        delayed->request = NULL;
 
         wev->delayed = 0;
 
@@ -298,12 +301,12 @@ ngx_http_otpreg_release_timer(ngx_event_t *ev)
         wev->handler(wev);
     }
 
-    ngx_http_otpreg_release_arm();
+    ngx_http_otpreg_response_time_arm();
 }
 
 
 static void
-ngx_http_otpreg_release_event(ngx_http_request_t *r)
+ngx_http_otpreg_response_time_event(ngx_http_request_t *r)
 {
     if (r->connection->write->delayed) {
 
@@ -314,7 +317,7 @@ ngx_http_otpreg_release_event(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_otpreg_release_cancel(ngx_http_otpreg_get_ctx(r));
+    ngx_http_otpreg_response_time_cancel(ngx_http_otpreg_get_ctx(r));
 
     if (r->read_event_handler == ngx_http_test_reading) {
         r->read_event_handler = ngx_http_block_reading;
@@ -322,12 +325,12 @@ ngx_http_otpreg_release_event(ngx_http_request_t *r)
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    ngx_http_otpreg_release_now(r);
+    ngx_http_otpreg_response_time_now(r);
 }
 
 
 static void
-ngx_http_otpreg_release_now(ngx_http_request_t *r)
+ngx_http_otpreg_response_time_now(ngx_http_request_t *r)
 {
     ngx_http_finalize_request(r,
                      ngx_http_otpreg_reply(r, ngx_http_otpreg_get_ctx(r)));
@@ -335,7 +338,7 @@ ngx_http_otpreg_release_now(ngx_http_request_t *r)
 
 
 static int64_t
-ngx_http_otpreg_release_clock_ns(void)
+ngx_http_otpreg_response_time_clock_ns(void)
 {
     struct timespec  ts;
 

@@ -13,20 +13,20 @@
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_missing.h"
-#include "ngx_http_otpreg_service.h"
+#include "ngx_http_otpreg_realm.h"
 
 
-static ngx_int_t ngx_http_otpreg_service_check(ngx_conf_t *cf,
+static ngx_int_t ngx_http_otpreg_realm_check(ngx_conf_t *cf,
     ngx_http_otpreg_loc_conf_t *olcf);
-static ngx_int_t ngx_http_otpreg_service_missing(ngx_conf_t *cf,
+static ngx_int_t ngx_http_otpreg_realm_missing(ngx_conf_t *cf,
     ngx_http_otpreg_loc_conf_t *olcf, const char *directive);
-static ngx_int_t ngx_http_otpreg_service_pools(ngx_conf_t *cf,
+static ngx_int_t ngx_http_otpreg_realm_pools(ngx_conf_t *cf,
     ngx_http_otpreg_main_conf_t *omcf);
-static ngx_http_otpreg_service_t *ngx_http_otpreg_service_find(
+static ngx_http_otpreg_realm_t *ngx_http_otpreg_realm_find(
     ngx_http_otpreg_main_conf_t *omcf, ngx_http_otpreg_loc_conf_t *olcf);
-static ngx_http_otpreg_service_t *ngx_http_otpreg_service_add(ngx_conf_t *cf,
+static ngx_http_otpreg_realm_t *ngx_http_otpreg_realm_add(ngx_conf_t *cf,
     ngx_http_otpreg_main_conf_t *omcf, ngx_http_otpreg_loc_conf_t *olcf);
-static const char *ngx_http_otpreg_service_conflict(
+static const char *ngx_http_otpreg_realm_conflict(
     ngx_http_otpreg_loc_conf_t *a, ngx_http_otpreg_loc_conf_t *b);
 static ngx_uint_t ngx_http_otpreg_same_couriers(
     ngx_http_otpreg_loc_conf_t *a, ngx_http_otpreg_loc_conf_t *b,
@@ -38,7 +38,7 @@ static ngx_uint_t ngx_http_otpreg_same_value(ngx_http_complex_value_t *a,
 
 
 ngx_int_t
-ngx_http_otpreg_service_complete(ngx_conf_t *cf,
+ngx_http_otpreg_realm_complete(ngx_conf_t *cf,
     ngx_http_otpreg_loc_conf_t *olcf)
 {
     const char                   *directive;
@@ -58,7 +58,7 @@ ngx_http_otpreg_service_complete(ngx_conf_t *cf,
 
     omcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_otpreg_module);
 
-    if (ngx_http_otpreg_service_pools(cf, omcf) != NGX_OK) {
+    if (ngx_http_otpreg_realm_pools(cf, omcf) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -66,7 +66,7 @@ ngx_http_otpreg_service_complete(ngx_conf_t *cf,
         return NGX_OK;
     }
 
-    if (ngx_http_otpreg_service_check(cf, olcf) != NGX_OK) {
+    if (ngx_http_otpreg_realm_check(cf, olcf) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -82,20 +82,20 @@ ngx_http_otpreg_service_complete(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    olcf->service = ngx_http_otpreg_service_find(omcf, olcf);
+    olcf->realm = ngx_http_otpreg_realm_find(omcf, olcf);
 
-    if (olcf->service == NULL) {
-        olcf->service = ngx_http_otpreg_service_add(cf, omcf, olcf);
-        return olcf->service ? NGX_OK : NGX_ERROR;
+    if (olcf->realm == NULL) {
+        olcf->realm = ngx_http_otpreg_realm_add(cf, omcf, olcf);
+        return olcf->realm ? NGX_OK : NGX_ERROR;
     }
 
-    directive = ngx_http_otpreg_service_conflict(olcf->service->conf, olcf);
+    directive = ngx_http_otpreg_realm_conflict(olcf->realm->conf, olcf);
 
     if (directive != NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "the locations in %s:%ui and %s:%ui share a database "
                       "and \"otpreg_site\", but differ in \"%s\"",
-                      olcf->service->conf->file, olcf->service->conf->line,
+                      olcf->realm->conf->file, olcf->realm->conf->line,
                       olcf->file, olcf->line, directive);
         return NGX_ERROR;
     }
@@ -105,26 +105,26 @@ ngx_http_otpreg_service_complete(ngx_conf_t *cf,
 
 
 static ngx_int_t
-ngx_http_otpreg_service_check(ngx_conf_t *cf, ngx_http_otpreg_loc_conf_t *olcf)
+ngx_http_otpreg_realm_check(ngx_conf_t *cf, ngx_http_otpreg_loc_conf_t *olcf)
 {
     if (olcf->database == NULL) {
-        return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_database");
+        return ngx_http_otpreg_realm_missing(cf, olcf, "otpreg_database");
     }
 
     if (olcf->keys == NULL) {
-        return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_key_file");
+        return ngx_http_otpreg_realm_missing(cf, olcf, "otpreg_key_file");
     }
 
     if (olcf->couriers[OTPREG_CHANNEL_EMAIL - 1] == NULL
         && olcf->identifiers[NGX_HTTP_OTPREG_EMAIL] != NGX_HTTP_OTPREG_ABSENT)
     {
-        return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_mail");
+        return ngx_http_otpreg_realm_missing(cf, olcf, "otpreg_mail");
     }
 
     if (olcf->couriers[OTPREG_CHANNEL_SMS - 1] == NULL
         && olcf->identifiers[NGX_HTTP_OTPREG_PHONE] != NGX_HTTP_OTPREG_ABSENT)
     {
-        return ngx_http_otpreg_service_missing(cf, olcf, "otpreg_sms");
+        return ngx_http_otpreg_realm_missing(cf, olcf, "otpreg_sms");
     }
 
     if (olcf->password_min > olcf->password_max) {
@@ -140,7 +140,7 @@ ngx_http_otpreg_service_check(ngx_conf_t *cf, ngx_http_otpreg_loc_conf_t *olcf)
 
 
 static ngx_int_t
-ngx_http_otpreg_service_missing(ngx_conf_t *cf,
+ngx_http_otpreg_realm_missing(ngx_conf_t *cf,
     ngx_http_otpreg_loc_conf_t *olcf, const char *directive)
 {
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -154,7 +154,7 @@ ngx_http_otpreg_service_missing(ngx_conf_t *cf,
 /* nginx says which pool was never defined */
 
 static ngx_int_t
-ngx_http_otpreg_service_pools(ngx_conf_t *cf,
+ngx_http_otpreg_realm_pools(ngx_conf_t *cf,
     ngx_http_otpreg_main_conf_t *omcf)
 {
     ngx_uint_t  i;
@@ -175,23 +175,23 @@ ngx_http_otpreg_service_pools(ngx_conf_t *cf,
 }
 
 
-static ngx_http_otpreg_service_t *
-ngx_http_otpreg_service_find(ngx_http_otpreg_main_conf_t *omcf,
+static ngx_http_otpreg_realm_t *
+ngx_http_otpreg_realm_find(ngx_http_otpreg_main_conf_t *omcf,
     ngx_http_otpreg_loc_conf_t *olcf)
 {
-    ngx_uint_t                    i;
-    ngx_http_otpreg_service_t   **service;
-    ngx_http_otpreg_loc_conf_t   *other;
+    ngx_uint_t                   i;
+    ngx_http_otpreg_realm_t    **realm;
+    ngx_http_otpreg_loc_conf_t  *other;
 
-    service = omcf->services.elts;
+    realm = omcf->realms.elts;
 
-    for (i = 0; i < omcf->services.nelts; i++) {
-        other = service[i]->conf;
+    for (i = 0; i < omcf->realms.nelts; i++) {
+        other = realm[i]->conf;
 
         if (ngx_strcmp(other->site.data, olcf->site.data) == 0
             && otpreg_db_conf_same(other->database, olcf->database))
         {
-            return service[i];
+            return realm[i];
         }
     }
 
@@ -199,29 +199,29 @@ ngx_http_otpreg_service_find(ngx_http_otpreg_main_conf_t *omcf,
 }
 
 
-static ngx_http_otpreg_service_t *
-ngx_http_otpreg_service_add(ngx_conf_t *cf, ngx_http_otpreg_main_conf_t *omcf,
+static ngx_http_otpreg_realm_t *
+ngx_http_otpreg_realm_add(ngx_conf_t *cf, ngx_http_otpreg_main_conf_t *omcf,
     ngx_http_otpreg_loc_conf_t *olcf)
 {
-    ngx_http_core_srv_conf_t    *cscf;
-    ngx_http_otpreg_service_t   *service, **p;
+    ngx_http_core_srv_conf_t  *cscf;
+    ngx_http_otpreg_realm_t   *realm, **p;
 
-    service = ngx_pcalloc(cf->pool, sizeof(ngx_http_otpreg_service_t));
-    p = ngx_array_push(&omcf->services);
+    realm = ngx_pcalloc(cf->pool, sizeof(ngx_http_otpreg_realm_t));
+    p = ngx_array_push(&omcf->realms);
 
-    if (service == NULL || p == NULL) {
+    if (realm == NULL || p == NULL) {
         return NULL;
     }
 
     cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
 
-    service->conf = olcf;
-    service->conf_ctx = cscf->ctx;
-    service->main_conf = omcf;
+    realm->conf = olcf;
+    realm->conf_ctx = cscf->ctx;
+    realm->main_conf = omcf;
 
-    *p = service;
+    *p = realm;
 
-    return service;
+    return realm;
 }
 
 
@@ -231,7 +231,7 @@ ngx_http_otpreg_service_add(ngx_conf_t *cf, ngx_http_otpreg_main_conf_t *omcf,
  */
 
 static const char *
-ngx_http_otpreg_service_conflict(ngx_http_otpreg_loc_conf_t *a,
+ngx_http_otpreg_realm_conflict(ngx_http_otpreg_loc_conf_t *a,
     ngx_http_otpreg_loc_conf_t *b)
 {
     if (a->keys != b->keys
