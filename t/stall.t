@@ -134,6 +134,26 @@ for my $threads (1, 4) {
 }
 
 
+# no more is taken than gets through: what was given back once is not taken and
+# given back again and again
+
+{
+    my $name = 'few-';
+
+    smtp_behave({ cmd => 'MAIL', reply => '250 2.1.0 Ok', delay => 0.7 });
+
+    my $nginx = start(1, 1);
+    my @signups = signups($nginx, 14, $name);
+
+    ledger($nginx, $name, 60, @signups);
+
+    my $waited = grep { /waited for too long/ } $nginx->error_log_lines;
+    cmp_ok $waited, '>', 5, "$name: most wait for too long at first";
+    cmp_ok $waited, '<', 19, "$name: and not much more often than once";
+    ok $nginx->quit(90), "$name: it leaves by itself";
+}
+
+
 # workers that must go, with mails in the queue and one on its way
 
 for my $threads (1, 2) {
