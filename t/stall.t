@@ -150,6 +150,8 @@ for my $threads (1, 4) {
     my $waited = grep { /waited for too long/ } $nginx->error_log_lines;
     cmp_ok $waited, '>', 5, "$name: most wait for too long at first";
     cmp_ok $waited, '<', 19, "$name: and not much more often than once";
+    cmp_ok sql('SELECT COUNT(*) FROM messages WHERE attempts > 1'), '<', 6,
+           "$name: which is no attempt";
     ok $nginx->quit(90), "$name: it leaves by itself";
 }
 
