@@ -22,6 +22,8 @@
 #define NGX_HTTP_OTPREG_COOKIE_NAME  64
 
 
+static otpreg_seal_scope_t ngx_http_otpreg_cookie_scope(
+    ngx_http_otpreg_ctx_t *ctx);
 static void ngx_http_otpreg_cookie_name(ngx_http_otpreg_ctx_t *ctx,
     char name[NGX_HTTP_OTPREG_COOKIE_NAME]);
 static ngx_int_t ngx_http_otpreg_send_cookie(ngx_http_request_t *r,
@@ -31,11 +33,12 @@ static ngx_int_t ngx_http_otpreg_send_cookie(ngx_http_request_t *r,
 void
 ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    char              name[NGX_HTTP_OTPREG_COOKIE_NAME];
-    ngx_uint_t        i;
-    otpreg_str_t      value;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    char                  name[NGX_HTTP_OTPREG_COOKIE_NAME];
+    ngx_uint_t            i;
+    otpreg_str_t          value;
+    ngx_list_part_t      *part;
+    ngx_table_elt_t      *h;
+    otpreg_seal_scope_t   scope;
 
     ngx_http_otpreg_cookie_name(ctx, name);
 
@@ -51,15 +54,23 @@ ngx_http_otpreg_open_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
                 && otpreg_cookie_find(ngx_http_otpreg_str(&h[i].value), name,
                                       &value))
             {
-                ctx->has_ticket = otpreg_ticket_open(ctx->conf->keys,
-                                        ngx_http_otpreg_str(&ctx->conf->site),
-                                        value, &ctx->ticket)
-                    && (ctx->ticket.otp.purpose == ctx->flow->purpose
-                        || ctx->ticket.otp.purpose == OTPREG_PURPOSE_NONE);
+                scope = ngx_http_otpreg_cookie_scope(ctx);
+                ctx->has_ticket = otpreg_ticket_open(ctx->conf->keys, &scope,
+                                                     value, &ctx->ticket);
                 return;
             }
         }
     }
+}
+
+
+static otpreg_seal_scope_t
+ngx_http_otpreg_cookie_scope(ngx_http_otpreg_ctx_t *ctx)
+{
+    return (otpreg_seal_scope_t) {
+        .site = ngx_http_otpreg_str(&ctx->conf->site),
+        .purpose = ctx->flow->purpose
+    };
 }
 
 
@@ -75,14 +86,16 @@ ngx_http_otpreg_cookie_name(ngx_http_otpreg_ctx_t *ctx,
 ngx_int_t
 ngx_http_otpreg_set_cookie(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
-    u_char     buf[OTPREG_TOKEN_SIZE];
-    ngx_int_t  rc;
-    ngx_str_t  token;
+    u_char               buf[OTPREG_TOKEN_SIZE];
+    ngx_int_t            rc;
+    ngx_str_t            token;
+    otpreg_seal_scope_t  scope;
+
+    scope = ngx_http_otpreg_cookie_scope(ctx);
 
     token.data = buf;
-    token.len = otpreg_ticket_seal(ctx->conf->keys,
-                                   ngx_http_otpreg_str(&ctx->conf->site),
-                                   &ctx->ticket, (char *) buf);
+    token.len = otpreg_ticket_seal(ctx->conf->keys, &scope, &ctx->ticket,
+                                   (char *) buf);
 
     rc = ngx_http_otpreg_send_cookie(r, ctx, &token,
                                      NGX_HTTP_OTPREG_COOKIE_AGE);

@@ -20,7 +20,8 @@
  *     version (1), name of the sealing key (16, zero-padded), nonce (24),
  *     ticket, encrypted, with its tag (16)
  *
- * where all before the nonce is authenticated as well, and a ticket is
+ * where all before the nonce is authenticated as well, and then the purpose of
+ * the flow (1) and the site, which are not in it; and a ticket is
  *
  *     id (16), purpose (1), channel (1), digits (1), sent_at (8),
  *     expires_at (8), name of the OTP's key (16, zero-padded),
@@ -31,7 +32,7 @@
 #define OTPREG_SEAL_VERSION      3
 
 #define OTPREG_SEAL_AD_LEN       (1 + OTPREG_KEY_NAME_MAX)
-#define OTPREG_SEAL_AD_MAX       (OTPREG_SEAL_AD_LEN + OTPREG_SEAL_SITE_MAX)
+#define OTPREG_SEAL_AD_MAX       (OTPREG_SEAL_AD_LEN + 1 + OTPREG_SEAL_SITE_MAX)
 #define OTPREG_SEAL_HEAD_LEN                                                  \
     (OTPREG_SEAL_AD_LEN + crypto_aead_xchacha20poly1305_ietf_NPUBBYTES)
 #define OTPREG_SEAL_TAG_LEN      crypto_aead_xchacha20poly1305_ietf_ABYTES
@@ -138,7 +139,8 @@ otpreg_seal_pack(const otpreg_ticket_t *ticket,
  * taken on trust: a key is shared by nodes that may run different releases.
  */
 static bool
-otpreg_seal_unpack(const uint8_t *p, size_t len, otpreg_ticket_t *ticket)
+otpreg_seal_unpack(const uint8_t *p, size_t len, otpreg_purpose_t purpose,
+    otpreg_ticket_t *ticket)
 {
     size_t         address_len;
     otpreg_otp_t  *otp;
@@ -176,8 +178,7 @@ otpreg_seal_unpack(const uint8_t *p, size_t len, otpreg_ticket_t *ticket)
 
     memcpy(otp->address, p, address_len);
 
-    return (otp->purpose == OTPREG_PURPOSE_SIGNUP
-            || otp->purpose == OTPREG_PURPOSE_NONE)
+    return (otp->purpose == purpose || otp->purpose == OTPREG_PURPOSE_NONE)
            && (otp->channel == OTPREG_CHANNEL_EMAIL
                || otp->channel == OTPREG_CHANNEL_SMS)
            && otp->digits >= OTPREG_CODE_DIGITS_MIN
@@ -188,24 +189,26 @@ otpreg_seal_unpack(const uint8_t *p, size_t len, otpreg_ticket_t *ticket)
 /* What is not in the token's plain text, but sealed with it; its length. */
 
 static size_t
-otpreg_seal_ad(const uint8_t *binary, otpreg_str_t site,
+otpreg_seal_ad(const uint8_t *binary, const otpreg_seal_scope_t *scope,
     uint8_t ad[OTPREG_SEAL_AD_MAX])
 {
-    assert(site.len <= OTPREG_SEAL_SITE_MAX);
+    assert(scope->site.len <= OTPREG_SEAL_SITE_MAX);
 
     memcpy(ad, binary, OTPREG_SEAL_AD_LEN);
+    ad[OTPREG_SEAL_AD_LEN] = (uint8_t) scope->purpose;
 
-    if (site.len != 0) {
-        memcpy(ad + OTPREG_SEAL_AD_LEN, site.data, site.len);
+    if (scope->site.len != 0) {
+        memcpy(ad + OTPREG_SEAL_AD_LEN + 1, scope->site.data, scope->site.len);
     }
 
-    return OTPREG_SEAL_AD_LEN + site.len;
+    return OTPREG_SEAL_AD_LEN + 1 + scope->site.len;
 }
 
 
 size_t
-otpreg_ticket_seal(const otpreg_keys_t *keys, otpreg_str_t site,
-    const otpreg_ticket_t *ticket, char token[OTPREG_TOKEN_SIZE])
+otpreg_ticket_seal(const otpreg_keys_t *keys,
+    const otpreg_seal_scope_t *scope, const otpreg_ticket_t *ticket,
+    char token[OTPREG_TOKEN_SIZE])
 {
     size_t                len, ad_len;
     uint8_t               ad[OTPREG_SEAL_AD_MAX];
@@ -228,7 +231,7 @@ otpreg_ticket_seal(const otpreg_keys_t *keys, otpreg_str_t site,
     randombytes_buf(nonce, OTPREG_SEAL_HEAD_LEN - OTPREG_SEAL_AD_LEN);
 
     len = otpreg_seal_pack(ticket, plain);
-    ad_len = otpreg_seal_ad(binary, site, ad);
+    ad_len = otpreg_seal_ad(binary, scope, ad);
 
     otpreg_seal_subkey(&keys->key[0], subkey);
 
@@ -250,8 +253,9 @@ otpreg_ticket_seal(const otpreg_keys_t *keys, otpreg_str_t site,
 /* Decrypt into plain; its length, or 0. */
 
 static size_t
-otpreg_seal_decrypt(const otpreg_keys_t *keys, otpreg_str_t site,
-    const uint8_t *binary, size_t len, uint8_t plain[OTPREG_SEAL_PLAIN_MAX])
+otpreg_seal_decrypt(const otpreg_keys_t *keys,
+    const otpreg_seal_scope_t *scope, const uint8_t *binary, size_t len,
+    uint8_t plain[OTPREG_SEAL_PLAIN_MAX])
 {
     int                   rc;
     size_t                ad_len;
@@ -278,7 +282,7 @@ otpreg_seal_decrypt(const otpreg_keys_t *keys, otpreg_str_t site,
     }
 
     otpreg_seal_subkey(key, subkey);
-    ad_len = otpreg_seal_ad(binary, site, ad);
+    ad_len = otpreg_seal_ad(binary, scope, ad);
 
     rc = crypto_aead_xchacha20poly1305_ietf_decrypt(plain, &plain_len, NULL,
                                                 binary + OTPREG_SEAL_HEAD_LEN,
@@ -294,8 +298,9 @@ otpreg_seal_decrypt(const otpreg_keys_t *keys, otpreg_str_t site,
 
 
 bool
-otpreg_ticket_open(const otpreg_keys_t *keys, otpreg_str_t site,
-    otpreg_str_t token, otpreg_ticket_t *ticket)
+otpreg_ticket_open(const otpreg_keys_t *keys,
+    const otpreg_seal_scope_t *scope, otpreg_str_t token,
+    otpreg_ticket_t *ticket)
 {
     bool     ok;
     size_t   len;
@@ -313,10 +318,10 @@ otpreg_ticket_open(const otpreg_keys_t *keys, otpreg_str_t site,
         return false;
     }
 
-    len = otpreg_seal_decrypt(keys, site, binary, len, plain);
+    len = otpreg_seal_decrypt(keys, scope, binary, len, plain);
 
     ok = len != 0
-         && otpreg_seal_unpack(plain, len, ticket)
+         && otpreg_seal_unpack(plain, len, scope->purpose, ticket)
          && otpreg_keys_find(keys, ticket->otp.key_name) != NULL;
 
     if (!ok) {

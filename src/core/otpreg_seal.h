@@ -38,6 +38,14 @@ typedef struct {
 } otpreg_keys_t;
 
 
+/* where a token opens, and nowhere else */
+
+typedef struct {
+    otpreg_str_t        site;           /* up to OTPREG_SEAL_SITE_MAX bytes */
+    otpreg_purpose_t    purpose;        /* of the flow */
+} otpreg_seal_scope_t;
+
+
 /* what the cookie between the two steps says */
 
 typedef struct {
@@ -74,24 +82,26 @@ const otpreg_key_t *otpreg_keys_find(const otpreg_keys_t *keys,
  * token is base64url without padding; the length depends on nothing but the
  * lengths of address and key names (so pad the address to a multiple of 64).
  *
- * site   [in]  which it is for; only there it opens.  Up to
- *              OTPREG_SEAL_SITE_MAX bytes
+ * scope  [in]  where it opens
+ * ticket [in]  its purpose is that of the scope, or OTPREG_PURPOSE_NONE
  * token  [out] NUL-terminated
  *
  * Returns its length in bytes.  Thread: any.
  */
-size_t otpreg_ticket_seal(const otpreg_keys_t *keys, otpreg_str_t site,
-    const otpreg_ticket_t *ticket, char token[OTPREG_TOKEN_SIZE]);
+size_t otpreg_ticket_seal(const otpreg_keys_t *keys,
+    const otpreg_seal_scope_t *scope, const otpreg_ticket_t *ticket,
+    char token[OTPREG_TOKEN_SIZE]);
 
 
 /*
- * Open a token.  False when it is not one, is for another site, was altered,
- * or its key is gone; then ticket is zeroed.  The key named in
+ * Open a token.  False when it is not one, is for another site or flow, was
+ * altered, or its key is gone; then ticket is zeroed.  The key named in
  * ticket->otp.key_name is known to be in keys when true is returned.
  * Thread: any.
  */
-bool otpreg_ticket_open(const otpreg_keys_t *keys, otpreg_str_t site,
-    otpreg_str_t token, otpreg_ticket_t *ticket);
+bool otpreg_ticket_open(const otpreg_keys_t *keys,
+    const otpreg_seal_scope_t *scope, otpreg_str_t token,
+    otpreg_ticket_t *ticket);
 
 
 #endif /* _OTPREG_SEAL_H_INCLUDED_ */

@@ -12,7 +12,8 @@
 
 
 /* any */
-#define SITE  fuzz_str("site")
+#define SITE                                                                  \
+    (&(otpreg_seal_scope_t) { fuzz_str("site"), OTPREG_PURPOSE_SIGNUP })
 
 
 /* version, key name, nonce: as otpreg_seal.c has them */
@@ -33,10 +34,10 @@ static bool fuzz_plain(const uint8_t *data, size_t len);
 static const uint8_t *
 fuzz_ad(const uint8_t *binary)
 {
-    static uint8_t  ad[FUZZ_AD_LEN + 4];
+    static uint8_t  ad[FUZZ_AD_LEN + 5];
 
     memcpy(ad, binary, FUZZ_AD_LEN);
-    memcpy(ad + FUZZ_AD_LEN, "site", 4);
+    memcpy(ad + FUZZ_AD_LEN, "\1site", 5);
 
     return ad;
 }
@@ -77,7 +78,7 @@ fuzz_real(void)
     fuzz_check(crypto_aead_xchacha20poly1305_ietf_decrypt(plain, &plain_len,
                                           NULL, binary + FUZZ_HEAD_LEN,
                                           len - FUZZ_HEAD_LEN,
-                                          fuzz_ad(binary), FUZZ_AD_LEN + 4,
+                                          fuzz_ad(binary), FUZZ_AD_LEN + 5,
                                           binary + FUZZ_AD_LEN, subkey)
                == 0);
     fuzz_check(plain_len <= FUZZ_PLAIN_MAX);
@@ -177,7 +178,7 @@ fuzz_plain(const uint8_t *data, size_t len)
                                fuzz_keys.key[1].key);
     crypto_aead_xchacha20poly1305_ietf_encrypt(binary + FUZZ_HEAD_LEN, &sealed,
                                                data, len, fuzz_ad(binary),
-                                               FUZZ_AD_LEN + 4, NULL,
+                                               FUZZ_AD_LEN + 5, NULL,
                                                binary + FUZZ_AD_LEN, subkey);
 
     sodium_bin2base64(token, sizeof(token), binary, FUZZ_HEAD_LEN + sealed,

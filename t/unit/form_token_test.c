@@ -12,7 +12,8 @@
 
 
 /* any */
-#define SITE  tap_str("site")
+#define SITE                                                                  \
+    (&(otpreg_seal_scope_t) { tap_str("site"), OTPREG_PURPOSE_SIGNUP })
 
 
 #define FORM_TOKEN_LEN  (OTPREG_FORM_TOKEN_SIZE - 1)

@@ -12,7 +12,9 @@
 
 
 /* any */
-#define SITE  tap_str("site")
+#define SCOPE(site, purpose)                                                  \
+    (&(otpreg_seal_scope_t) { tap_str(site), (otpreg_purpose_t) (purpose) })
+#define SITE  SCOPE("site", OTPREG_PURPOSE_SIGNUP)
 
 
 static const char  seal_test_alphabet[] =
@@ -173,10 +175,23 @@ seal_test_altered(const otpreg_keys_t *keys)
     tap_ok(otpreg_ticket_open(keys, SITE, cut, &out),
            "the token itself still opens");
 
-    tap_ok(!otpreg_ticket_open(keys, tap_str("sit"), cut, &out)
-           && !otpreg_ticket_open(keys, tap_str("site2"), cut, &out)
-           && !otpreg_ticket_open(keys, tap_str(""), cut, &out),
+    tap_ok(!otpreg_ticket_open(keys, SCOPE("sit", 1), cut, &out)
+           && !otpreg_ticket_open(keys, SCOPE("site2", 1), cut, &out)
+           && !otpreg_ticket_open(keys, SCOPE("", 1), cut, &out),
            "but not at another site");
+    tap_ok(!otpreg_ticket_open(keys, SCOPE("site", 2), cut, &out),
+           "nor in another flow");
+
+    /* a robot's says so only inside */
+
+    in.otp.purpose = OTPREG_PURPOSE_NONE;
+    otpreg_ticket_seal(keys, SITE, &in, token);
+    tap_ok(otpreg_ticket_open(keys, SITE, tap_str(token), &out)
+           && out.otp.purpose == OTPREG_PURPOSE_NONE
+           && !otpreg_ticket_open(keys, SCOPE("site", 2), tap_str(token), &out)
+           && !otpreg_ticket_open(keys, SCOPE("site", 255), tap_str(token),
+                                  &out),
+           "a robot's opens in the flow that it was made for");
 }
 
 
@@ -280,7 +295,7 @@ seal_test_version(const otpreg_keys_t *keys, uint8_t version)
     char                 token[OTPREG_TOKEN_SIZE];
     size_t               len;
     uint8_t              binary[OTPREG_TOKEN_SIZE], plain[OTPREG_TOKEN_SIZE];
-    uint8_t              ad[17 + 4], subkey[OTPREG_KEY_LEN];
+    uint8_t              ad[17 + 5], subkey[OTPREG_KEY_LEN];
     otpreg_ticket_t      in, out;
     unsigned long long   n;
 
@@ -294,7 +309,7 @@ seal_test_version(const otpreg_keys_t *keys, uint8_t version)
                       NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 
     memcpy(ad, binary, head);
-    memcpy(ad + head, "site", 4);
+    memcpy(ad + head, "\1site", 5);
 
     crypto_kdf_derive_from_key(subkey, sizeof(subkey), 1, "otpregS1",
                                keys->key[0].key);
