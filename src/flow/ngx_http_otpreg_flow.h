@@ -25,6 +25,19 @@ extern const ngx_http_otpreg_page_t  ngx_http_otpreg_verify_page;
 extern const ngx_http_otpreg_page_t  ngx_http_otpreg_resend_page;
 
 
+/*
+ * What pages show and do, for the rows of other flows, too: the form of a new
+ * user; the code; another message, or another address.
+ */
+ngx_int_t ngx_http_otpreg_register_show(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+void ngx_http_otpreg_register_act(ngx_http_request_t *r);
+ngx_int_t ngx_http_otpreg_verify_show(ngx_http_request_t *r,
+    ngx_http_otpreg_ctx_t *ctx);
+void ngx_http_otpreg_verify_act(ngx_http_request_t *r);
+void ngx_http_otpreg_resend_act(ngx_http_request_t *r);
+
+
 /* What a page shows of its flow; empty in other requests: see value.h. */
 ngx_int_t ngx_http_otpreg_variable_page(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);

@@ -29,11 +29,8 @@
 #include "ngx_http_otpreg_ticket.h"
 
 
-static ngx_int_t ngx_http_otpreg_register_show(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx);
 static void ngx_http_otpreg_register_prefill(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx);
-static void ngx_http_otpreg_register_form(ngx_http_request_t *r);
 static void ngx_http_otpreg_register_ask(ngx_http_request_t *r, void *data);
 static ngx_http_otpreg_signup_t *ngx_http_otpreg_register_signup(
     ngx_http_request_t *r);
@@ -68,11 +65,11 @@ const ngx_http_otpreg_page_t  ngx_http_otpreg_register_page = {
     .status = NGX_HTTP_CREATED,
     .begins = 1,
     .show = ngx_http_otpreg_register_show,
-    .act = ngx_http_otpreg_register_form
+    .act = ngx_http_otpreg_register_act
 };
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_otpreg_register_show(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx)
 {
@@ -110,8 +107,8 @@ ngx_http_otpreg_register_prefill(ngx_http_request_t *r,
 }
 
 
-static void
-ngx_http_otpreg_register_form(ngx_http_request_t *r)
+void
+ngx_http_otpreg_register_act(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
     ngx_http_otpreg_ctx_t     *ctx;

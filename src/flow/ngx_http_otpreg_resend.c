@@ -24,7 +24,6 @@
 #include "ngx_http_otpreg_ticket.h"
 
 
-static void ngx_http_otpreg_resend_form(ngx_http_request_t *r);
 static ngx_int_t ngx_http_otpreg_resend_parse(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, otpreg_store_to_t *to);
 static void ngx_http_otpreg_resend_post(ngx_http_request_t *r,
@@ -43,12 +42,12 @@ const ngx_http_otpreg_page_t  ngx_http_otpreg_resend_page = {
     .status = NGX_HTTP_OK,
     .said_on = &ngx_http_otpreg_verify_page,
     .bare = 1,
-    .act = ngx_http_otpreg_resend_form
+    .act = ngx_http_otpreg_resend_act
 };
 
 
-static void
-ngx_http_otpreg_resend_form(ngx_http_request_t *r)
+void
+ngx_http_otpreg_resend_act(ngx_http_request_t *r)
 {
     ngx_int_t                      rc;
     otpreg_store_to_t              to;

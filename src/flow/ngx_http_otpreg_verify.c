@@ -37,9 +37,6 @@ typedef struct {
 } ngx_http_otpreg_attempt_t;
 
 
-static ngx_int_t ngx_http_otpreg_verify_show(ngx_http_request_t *r,
-    ngx_http_otpreg_ctx_t *ctx);
-static void ngx_http_otpreg_verify_form(ngx_http_request_t *r);
 static otpreg_outcome_t ngx_http_otpreg_verify_post(ngx_http_request_t *r,
     ngx_http_otpreg_ctx_t *ctx, bool match);
 static ngx_http_otpreg_attempt_t *ngx_http_otpreg_verify_make(
@@ -62,11 +59,11 @@ const ngx_http_otpreg_page_t  ngx_http_otpreg_verify_page = {
     .status = NGX_HTTP_OK,
     .tells = 1,
     .show = ngx_http_otpreg_verify_show,
-    .act = ngx_http_otpreg_verify_form
+    .act = ngx_http_otpreg_verify_act
 };
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_otpreg_verify_show(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 {
     if (!ctx->has_ticket) {
@@ -78,8 +75,8 @@ ngx_http_otpreg_verify_show(ngx_http_request_t *r, ngx_http_otpreg_ctx_t *ctx)
 }
 
 
-static void
-ngx_http_otpreg_verify_form(ngx_http_request_t *r)
+void
+ngx_http_otpreg_verify_act(ngx_http_request_t *r)
 {
     bool                           match;
     otpreg_outcome_t               outcome;
