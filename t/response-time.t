@@ -216,6 +216,51 @@ subtest 'who leaves before the database works is not served' => sub {
 };
 
 
+# request and departure come in one piece: no event follows that would tell
+
+subtest 'who has left before his request is read is not served' => sub {
+    my @cookies = map {
+        $nginx->http('POST', '/register', json => form())->{cookie}
+    } 1 .. 4;
+    my $attempts = sql('SELECT SUM(attempts) FROM otps');
+    my $before = left('POST /verify-otp');
+    my ($worker) = $nginx->workers;
+    my $try = sub {
+        my ($cookie) = @_;
+        my $sock = connection();
+        print $sock raw('/verify-otp', { otp => '000000' },
+                        "Cookie: $cookie\r\n");
+        $sock->flush;
+        return $sock;
+    };
+
+    with_lock(otps => sub {
+        my $first = $try->(shift @cookies);
+        ok blocked(1), 'the first one has the thread';
+        kill 'STOP', $worker;
+        close $try->($_) for @cookies;
+        kill 'CONT', $worker;
+        is $nginx->http('GET', '/register')->{status}, 200, 'all were read';
+        close $first;
+    });
+    ok wait_until(sub { left('POST /verify-otp') == $before + 4 }, 30),
+       'all are let go';
+    cmp_ok sql('SELECT SUM(attempts) FROM otps') - $attempts, '<=', 1,
+           'none of their codes was tried';
+};
+
+
+subtest 'a short time is not held up by a long one' => sub {
+    my %config = config('4s');
+    $nginx->reload(%config, wait => 30, config => "$config
+        location = /soon { otpreg_register /p; otpreg_response_time 100ms; }");
+    my @res = $nginx->http_many([map { ['POST', $_, json => form()] }
+                                 '/register', '/soon']);
+    is "@$_{status}", 201, 'signed up' for @res;
+    cmp_ok $res[1]{time}, '<', $res[0]{time} - 1, 'the second is the first';
+};
+
+
 subtest 'who stops a page and sends its form once more' => sub {
     my %config = config('off');
     $config{http_config} =~ s/memory=7m operations=5/memory=64m operations=9/;
