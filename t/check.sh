@@ -93,6 +93,11 @@ grep -rnE --include="*.html" --exclude-dir=challenge \
     "='|https?://[^ \"]*\.(js|css)" conf-examples \
     | check 'single quotes round an attribute, or third parties'
 
+for room in conf flow guard outbox base store mail core; do
+    n=$(cat src/$room/*.h | grep -c "^ \* The room \"$room\": ")
+    [ "$n" = 1 ] || echo "$room: $n"
+done | check 'rooms that no header, or more than one, describes'
+
 for n in {1..45}; do
     grep -qE "attack ([0-9]+, )*$n(, [0-9]+)*: " t/*.t t/unit/*_test.c \
         || echo "attack $n"

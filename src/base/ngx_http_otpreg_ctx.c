@@ -11,7 +11,8 @@
 
 #include <sodium.h>
 
-#include "ngx_http_otpreg_module.h"
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 
 
 static void ngx_http_otpreg_ctx_cleanup(void *data);

@@ -9,6 +9,8 @@
 #define _NGX_HTTP_OTPREG_METRIC_H_INCLUDED_
 
 
+#include "otpreg_outcome.h"
+
 #include "ngx_http_otpreg_module.h"
 
 

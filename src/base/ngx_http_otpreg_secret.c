@@ -11,7 +11,7 @@
 
 #include <sodium.h>
 
-#include "ngx_http_otpreg_module.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_secret.h"
 
 

@@ -9,9 +9,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "otpreg_registers.h"
+
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_task.h"
-#include "otpreg_registers.h"
 
 
 /*

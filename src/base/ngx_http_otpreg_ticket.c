@@ -14,9 +14,14 @@
 #include "otpreg_cookie.h"
 #include "otpreg_identity.h"
 
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_ticket.h"
 
+
+/* the cookie outlives the code: an expired one can be sent anew */
+#define NGX_HTTP_OTPREG_COOKIE_AGE  86400
 
 /* the longest name of a cookie, with the prefix of a secure one and the NUL */
 #define NGX_HTTP_OTPREG_COOKIE_NAME  64

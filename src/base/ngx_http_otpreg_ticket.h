@@ -13,6 +13,20 @@
 
 
 /*
+ * What the pages of a flow have in common.  The URIs are offsets of a
+ * ngx_http_complex_value_t * in the configuration of a location.
+ */
+
+struct ngx_http_otpreg_flow_s {
+    otpreg_purpose_t            purpose;    /* of its codes */
+    const char                 *cookie;     /* the name, without "__Host-" */
+    size_t                      begin_uri;  /* the page that begins it */
+    size_t                      verify_uri; /* the page for the code */
+    size_t                      end_uri;    /* where to when it is over */
+};
+
+
+/*
  * The ticket of a flow: the cookie that carries it, and what a page and a
  * program may know of it.  Thread: event loop.
  */

@@ -11,10 +11,13 @@
 
 #include <sodium.h>
 
+#include "otpreg_sms.h"
+
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_courier.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_option.h"
 #include "ngx_http_otpreg_secret.h"

@@ -13,6 +13,14 @@
 
 
 /*
+ * The room "conf": the module for nginx: the table of directives, what is unset
+ * and what is inherited, the variables' names, what is looked at when all
+ * locations are known, start and stop.  Not here: what happens to a request;
+ * a setter that knows one feature is in the room of that feature.
+ */
+
+
+/*
  * Setters of directives that take more than one plain value.  Files are read
  * here, by the master.  Thread: configuration.
  */

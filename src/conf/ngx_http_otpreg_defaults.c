@@ -14,6 +14,7 @@
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_mail_limit.h"
 #include "ngx_http_otpreg_realm.h"
 #include "ngx_http_otpreg_sms_limit.h"

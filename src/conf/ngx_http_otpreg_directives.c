@@ -17,6 +17,7 @@
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_language.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_mail_limit.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_option.h"

@@ -11,6 +11,8 @@
 
 #include "otpreg_template.h"
 
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_locate.h"
 #include "ngx_http_otpreg_missing.h"
 #include "ngx_http_otpreg_page.h"

@@ -16,6 +16,7 @@
 #include "ngx_http_otpreg_body.h"
 #include "ngx_http_otpreg_conf.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_missing.h"
 #include "ngx_http_otpreg_purge.h"

@@ -10,7 +10,9 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_body.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_missing.h"
 #include "ngx_http_otpreg_realm.h"

@@ -12,6 +12,7 @@
 #include "ngx_http_otpreg_callout.h"
 #include "ngx_http_otpreg_challenge.h"
 #include "ngx_http_otpreg_conf.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_limit.h"

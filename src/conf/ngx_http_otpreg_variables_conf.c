@@ -10,8 +10,10 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_conf.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_language.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_value.h"
 
 

@@ -15,6 +15,13 @@
 
 
 /*
+ * The room "core": bytes in, structs out: codes, tokens, addresses, passwords,
+ * forms, languages, Unicode.  Not here: nginx, I/O, clocks, globals, threads
+ * (but otpreg_threads.h, which the two rooms above share).
+ */
+
+
+/*
  * Bytes that somebody else owns: not NUL-terminated, may hold any byte.
  * data may be NULL only when len is 0.
  */

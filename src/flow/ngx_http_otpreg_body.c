@@ -10,7 +10,9 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_body.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_loc_conf.h"
 
 
 /* a body stays in memory up to here, whatever its transfer coding */

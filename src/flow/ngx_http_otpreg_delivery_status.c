@@ -9,8 +9,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_delivery_status.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_query.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_response_time.h"

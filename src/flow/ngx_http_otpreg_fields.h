@@ -10,6 +10,7 @@
 
 
 #include "otpreg_form.h"
+#include "otpreg_store.h"
 
 #include "ngx_http_otpreg_module.h"
 

@@ -13,6 +13,14 @@
 
 
 /*
+ * The room "flow": a request from its form to its answer: the rows of flows and
+ * pages, the one handler, fields, JSON, languages, variables of pages, the
+ * table of outcomes, the time of an answer.  Not here: SQL (store), who may ask
+ * and how often (guard), how a message goes out (outbox).
+ */
+
+
+/*
  * The flows, and their pages: one row a directive.  A row stands in the file
  * of its acts.
  */

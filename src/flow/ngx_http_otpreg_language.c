@@ -14,6 +14,7 @@
 
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_language.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_option.h"
 #include "ngx_http_otpreg_outcome.h"
 

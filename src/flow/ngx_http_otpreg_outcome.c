@@ -9,7 +9,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_language.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_outcome.h"
 
 

@@ -9,6 +9,9 @@
 #define _NGX_HTTP_OTPREG_PLACE_H_INCLUDED_
 
 
+#include "otpreg_outcome.h"
+#include "otpreg_store.h"
+
 #include "ngx_http_otpreg_module.h"
 
 

@@ -9,7 +9,10 @@
 #define _NGX_HTTP_OTPREG_REGISTER_H_INCLUDED_
 
 
+#include "otpreg_store.h"
+
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_place.h"
 #include "ngx_http_otpreg_query.h"
 #include "ngx_http_otpreg_used_form.h"

@@ -12,7 +12,9 @@
 #include <sodium.h>
 
 #include "ngx_http_otpreg_challenge.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_fields.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_register.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_robot.h"

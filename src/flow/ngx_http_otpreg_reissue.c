@@ -10,6 +10,8 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_budget.h"
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_reissue.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_ticket.h"

@@ -9,6 +9,8 @@
 #define _NGX_HTTP_OTPREG_REISSUE_H_INCLUDED_
 
 
+#include "otpreg_store.h"
+
 #include "ngx_http_otpreg_limit.h"
 #include "ngx_http_otpreg_place.h"
 #include "ngx_http_otpreg_query.h"

@@ -11,13 +11,16 @@
 
 #include <sodium.h>
 
+#include "otpreg_registers.h"
+
 #include "ngx_http_otpreg_body.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_headers.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_origin.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_request.h"
 #include "ngx_http_otpreg_response_time.h"
-#include "otpreg_registers.h"
 
 
 static ngx_http_otpreg_ctx_t *ngx_http_otpreg_request_ctx(

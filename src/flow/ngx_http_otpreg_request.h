@@ -10,8 +10,13 @@
 
 
 #include "otpreg_form.h"
+#include "otpreg_outcome.h"
 
 #include "ngx_http_otpreg_page.h"
+
+
+/* the largest request body, bytes */
+#define NGX_HTTP_OTPREG_BODY_MAX  16384
 
 
 /*

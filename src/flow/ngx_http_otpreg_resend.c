@@ -9,10 +9,12 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_reissue.h"

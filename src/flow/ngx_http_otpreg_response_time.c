@@ -11,6 +11,8 @@
 
 #include <sys/timerfd.h>
 
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_response_time.h"
 

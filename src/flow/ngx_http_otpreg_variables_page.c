@@ -11,9 +11,11 @@
 
 #include "otpreg_identity.h"
 
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_flow.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_outcome.h"
 #include "ngx_http_otpreg_reply.h"
 #include "ngx_http_otpreg_ticket.h"

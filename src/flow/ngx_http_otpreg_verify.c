@@ -11,11 +11,13 @@
 
 #include <sodium.h>
 
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_delivery_status.h"
 #include "ngx_http_otpreg_fields.h"
 #include "ngx_http_otpreg_flow.h"
 #include "ngx_http_otpreg_headers.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_page.h"
 #include "ngx_http_otpreg_query.h"

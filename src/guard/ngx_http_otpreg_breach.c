@@ -15,6 +15,8 @@
 #include "otpreg_breach.h"
 
 #include "ngx_http_otpreg_breach.h"
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 
 

@@ -10,6 +10,7 @@
 
 
 #include "ngx_http_otpreg_callout.h"
+#include "ngx_http_otpreg_loc_conf.h"
 
 
 /*

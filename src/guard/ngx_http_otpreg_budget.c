@@ -13,6 +13,7 @@
 
 #include "ngx_http_otpreg_budget.h"
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_option.h"
 
 

@@ -11,6 +11,8 @@
 
 #include "ngx_http_otpreg_background.h"
 #include "ngx_http_otpreg_callout.h"
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_option.h"
 #include "ngx_http_otpreg_task.h"
 

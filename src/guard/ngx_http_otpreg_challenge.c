@@ -12,6 +12,8 @@
 #include "otpreg_challenge.h"
 
 #include "ngx_http_otpreg_challenge.h"
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 
 

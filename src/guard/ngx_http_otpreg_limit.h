@@ -9,7 +9,17 @@
 #define _NGX_HTTP_OTPREG_LIMIT_H_INCLUDED_
 
 
-#include "ngx_http_otpreg_module.h"
+#include "otpreg_outcome.h"
+
+#include "ngx_http_otpreg_loc_conf.h"
+
+
+/*
+ * The room "guard": what says no before and beside a flow: limits of clients
+ * and of all, budgets of addresses, SMS and mails, robots, challenges,
+ * passwords that were stolen.  Not here: what a client is told of it (flow);
+ * what is counted in the database is counted there (store).
+ */
 
 
 /*

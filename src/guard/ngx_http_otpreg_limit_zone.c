@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_limit_zone.h"
+#include "ngx_http_otpreg_loc_conf.h"
 
 
 #define ngx_http_otpreg_limit_entry(n)                                        \

@@ -10,6 +10,7 @@
 
 
 #include "ngx_http_otpreg_limit.h"
+#include "ngx_http_otpreg_loc_conf.h"
 
 
 /* what is told of, to the log and to the metrics */

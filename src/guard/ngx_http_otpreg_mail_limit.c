@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_budget.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_mail_limit.h"
 
 

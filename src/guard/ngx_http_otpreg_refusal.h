@@ -9,6 +9,8 @@
 #define _NGX_HTTP_OTPREG_REFUSAL_H_INCLUDED_
 
 
+#include "otpreg_store.h"
+
 #include "ngx_http_otpreg_module.h"
 
 

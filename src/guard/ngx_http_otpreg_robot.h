@@ -10,9 +10,10 @@
 
 
 #include "otpreg_form.h"
+#include "otpreg_outcome.h"
 #include "otpreg_store.h"
 
-#include "ngx_http_otpreg_module.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_used_form.h"
 
 

@@ -14,6 +14,13 @@
 #include <stdint.h>
 
 
+/*
+ * The room "mail": one mail by SMTP, through libcurl: MIME, TLS, AUTH,
+ * deadlines, the wiping of what was sent.  It may block.  Not here: nginx, the
+ * database, what a mail says.
+ */
+
+
 #define OTPREG_SMTP_ERROR_SIZE   128
 
 

@@ -11,6 +11,8 @@
 
 #include "ngx_http_otpreg_background.h"
 #include "ngx_http_otpreg_background_request.h"
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
 
 
 /* ms that a body may take after its header, where only the status counts */

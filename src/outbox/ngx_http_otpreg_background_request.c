@@ -11,6 +11,9 @@
 
 #include "ngx_http_otpreg_background.h"
 #include "ngx_http_otpreg_background_request.h"
+#include "ngx_http_otpreg_ctx.h"
+#include "ngx_http_otpreg_loc_conf.h"
+
 
 #if (NGX_HTTP_SSI)
 #include <ngx_http_ssi_filter_module.h>

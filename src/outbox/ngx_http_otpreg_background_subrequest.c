@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_background.h"
+#include "ngx_http_otpreg_ctx.h"
 
 
 static ngx_http_request_t *ngx_http_otpreg_background_start(

@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 
 #include "ngx_http_otpreg_courier.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_dispatch.h"
 
 

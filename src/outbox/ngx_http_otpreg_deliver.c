@@ -14,7 +14,9 @@
 #include "otpreg_message.h"
 
 #include "ngx_http_otpreg_background.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_task.h"
 #include "ngx_http_otpreg_verdict.h"
 

@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_loc_conf.h"
 
 
 /* of this process: it never leaves it, and a new one does no harm */

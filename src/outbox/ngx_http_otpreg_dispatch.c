@@ -14,6 +14,7 @@
 #include "ngx_http_otpreg_background.h"
 #include "ngx_http_otpreg_dispatch.h"
 #include "ngx_http_otpreg_lease.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_metric.h"
 #include "ngx_http_otpreg_task.h"
 

@@ -10,9 +10,19 @@
 
 
 #include "otpreg_binding.h"
+#include "otpreg_outcome.h"
+#include "otpreg_store.h"
 
 #include "ngx_http_otpreg_module.h"
 #include "ngx_http_otpreg_realm.h"
+
+
+/*
+ * The room "outbox": a message from the database to its courier and back: the
+ * dispatcher, leases, background requests, templates, couriers, verdicts; and
+ * the purge.  Not here: how a message comes into the outbox (store), and what
+ * was asked before it (flow).
+ */
 
 
 /*

@@ -11,6 +11,7 @@
 
 #include <sodium.h>
 
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_purge.h"
 #include "ngx_http_otpreg_realm.h"
 #include "ngx_http_otpreg_task.h"

@@ -13,7 +13,9 @@
 
 #include "ngx_http_otpreg_background.h"
 #include "ngx_http_otpreg_courier.h"
+#include "ngx_http_otpreg_ctx.h"
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_task.h"
 
 

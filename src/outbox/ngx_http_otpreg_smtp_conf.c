@@ -12,6 +12,7 @@
 #include "otpreg_message.h"
 
 #include "ngx_http_otpreg_courier.h"
+#include "ngx_http_otpreg_loc_conf.h"
 #include "ngx_http_otpreg_option.h"
 #include "ngx_http_otpreg_secret.h"
 

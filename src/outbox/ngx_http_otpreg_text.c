@@ -9,9 +9,11 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "otpreg_sms.h"
 #include "otpreg_template.h"
 
 #include "ngx_http_otpreg_dispatch.h"
+#include "ngx_http_otpreg_loc_conf.h"
 
 
 static void ngx_http_otpreg_text_reason(ngx_http_otpreg_delivery_t *d,

@@ -19,6 +19,13 @@
 
 
 /*
+ * The room "store": the database: every SQL statement, connections, one
+ * function for each query or transaction, what is repeated after a failure.  It
+ * may block.  Not here: nginx, requests, when something is asked.
+ */
+
+
+/*
  * Users, OTPs and the outbox: one function a query or transaction.  Every
  * function blocks for as long as the timeouts of conf allow, belongs to the
  * database threads, and uses the connection that its thread keeps for conf.
