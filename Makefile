@@ -177,12 +177,12 @@ $(TREE).flags: export OTPREG_FLAGS = $(CC) | $(NGX_SRC) | $(NGX_FLAGS) \
 # ours steps aside where the real Test::Nginx is installed
 RUNNER = $(shell perl -MTest::Nginx::Socket -e1 2>/dev/null || echo -It/compat)
 PROVE = PATH=$$PATH:/usr/sbin prove $(RUNNER)
-FLOWS = $(sort $(wildcard t/*.t))
+FLOWS = $(sort $(wildcard t/*.t t/self/*.t))
 
 # not: what tests the tests, counts memory, measures time, or would be much
 # too slow
-FLOWS_ASAN = $(filter-out t/browser% t/compat.t t/core.t t/demo.t \
-	t/enumeration.t t/faults.t t/languages.t t/lib.t t/overload.t \
+FLOWS_ASAN = $(filter-out t/browser% t/self/compat.t t/core-dump.t t/demo.t \
+	t/enumeration.t t/faults.t t/translations.t t/self/lib.t t/overload.t \
 	t/secrets.t,$(FLOWS))
 FLOWS_VALGRIND = t/flow.t
 
@@ -311,7 +311,7 @@ build/nginx-tsan: FORCE build/source/nginx-tsan
 # left out.
 
 MYSQL_TREE = build/mysql
-FLOWS_MYSQL = $(filter-out t/browser% t/build.t t/compat.t t/demo.t \
+FLOWS_MYSQL = $(filter-out t/browser% t/self/build.t t/self/compat.t t/demo.t \
 	t/quickstart.t,$(FLOWS))
 
 mysql:

@@ -14,13 +14,13 @@ use OtpReg -plain;
 use OtpReg::Env ();
 use OtpReg::Nginx;
 use OtpReg::Provider;
+use OtpReg::SignUp qw(form);
 use Digest::SHA qw(sha1_hex);
 use IO::Socket::INET;
 use Test::More;
 
 my $dir = test_dir();
 my $port = provider_start();
-my $password = 'correct horse battery staple';
 
 # reads of the cache by a thread wait while the file "stall" is there; "reads"
 # has a line for each that waited
@@ -102,13 +102,6 @@ proxy_cache_path $dir/ranges keys_zone=ranges:1m;
 otpreg_password_hash memory=7m operations=5;
 END
 
-my $n = 0;
-
-sub form {
-    $n++;
-    return { username => "a$n", email => "a$n\@example.com",
-             password => $password, confirm_password => $password };
-}
 
 sub reads {
     return 0 if !-e "$dir/reads";

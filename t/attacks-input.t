@@ -12,23 +12,15 @@ use lib 't/lib';
 use OtpReg;
 use OtpReg::Password;
 use OtpReg::Provider;
+use OtpReg::SignUp qw(form $Password);
 use Test::Nginx::Socket 'no_plan';
 use Unicode::Normalize qw(NFC NFD);
 
 our $Http = OtpReg::default_http_config()
             . "otpreg_password_hash memory=7m operations=5;\nssi on;\n";
 our $Config = OtpReg::default_config();
-our $Password = 'correct horse battery staple';
 our $Port = provider_start();
 our $Examples = OtpReg::Env::root_dir() . '/conf-examples';
-
-sub form {
-    my (%more) = @_;
-    state $n = 0;
-    $n++;
-    return { username => "u$n", email => "u$n\@example.com",
-             password => $Password, confirm_password => $Password, %more };
-}
 
 sub register { http('POST', '/register', json => form(@_)) }
 

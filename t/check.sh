@@ -20,7 +20,7 @@ check()
 }
 
 sources=$(ls src/*/*.[ch])
-texts="$sources Makefile config $(ls t/*.t t/*.pl t/*.sh t/unit/*.[ch] \
+texts="$sources Makefile config $(ls t/*.t t/self/*.t t/*.pl t/*.sh t/unit/*.[ch] \
     t/fuzz/*.[ch] t/lib/*.[ch] t/lib/*.pm t/lib/*/*.pm)"
 
 awk 'length > 80 { print FILENAME ":" FNR ": " length " columns" }' $sources \

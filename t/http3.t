@@ -13,6 +13,7 @@ use lib 't/lib';
 use OtpReg -plain;
 use OtpReg::Env qw(free_port nginx_has start_process);
 use OtpReg::Nginx;
+use OtpReg::SignUp qw(form);
 use JSON::PP qw(decode_json encode_json);
 use Test::More;
 
@@ -22,7 +23,6 @@ plan skip_all => 'curl without HTTP/3'
 
 my $dir = test_dir();
 my $port = free_port();
-my $password = 'correct horse battery staple';
 
 system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
        . " -keyout $dir/key.pem -out $dir/cert.pem 2>$dir/openssl.log") == 0
@@ -44,13 +44,6 @@ otpreg_password_hash memory=7m operations=5;
 otpreg_resend_delay 0;
 END
 
-my $n = 0;
-
-sub form {
-    $n++;
-    return { username => "q$n", email => "q$n\@example.com",
-             password => $password, confirm_password => $password };
-}
 
 # { status, version, headers, body, cookie }
 

@@ -13,11 +13,9 @@ use OtpReg -plain;
 use OtpReg::Env qw(is_alive);
 use OtpReg::Nginx;
 use OtpReg::Provider;
+use OtpReg::SignUp ();
 use POSIX ();
 use Test::More;
-
-my $password = 'correct horse battery staple';
-my $n = 0;
 
 my $http = default_http_config()
            . "otpreg_password_hash memory=7m operations=5;\n";
@@ -26,13 +24,11 @@ my $nginx = OtpReg::Nginx->start(default_config()
                                  http_config => $http,
                                  log_level => 'info');
 
+# to whom its message goes
+
 sub signup {
-    $n++;
-    my $res = ($_[0] // $nginx)->http('POST', '/register', json => {
-        username => "u$n", email => "u$n\@example.com",
-        password => $password, confirm_password => $password });
-    $res->{status} == 201 or die "no sign-up: $res->{raw}";
-    return "u$n\@example.com";
+    my $node = $_[0] // $nginx;
+    return OtpReg::SignUp::signup(via => sub { $node->http(@_) })->{to};
 }
 
 sub message {

@@ -9,43 +9,14 @@ use warnings;
 
 use lib 't/lib';
 use OtpReg;
+use OtpReg::SignUp qw(signup resend try_code later $Password);
 use Test::Nginx::Socket 'no_plan';
 
 our $Http = OtpReg::default_http_config() . "ssi on;\n";
 our $Config = OtpReg::default_config();
-our $Password = 'correct horse battery staple';
 our $Page = ">>> pages/verify.html\n"
     . qq{error=[<!--# echo var="otpreg_error" encoding="entity" default="" -->]}
     . qq{ resent=[<!--# echo var="arg_resent" default="" -->]\n};
-
-sub signup {
-    my (%more) = @_;
-    state $n = 0;
-    $n++;
-    my $form = { username => "u$n", email => "u$n\@example.com",
-                 password => $Password, confirm_password => $Password,
-                 %more };
-    my $res = http('POST', '/register', json => $form);
-    $res->{status} == 201 or die "no sign-up: $res->{raw}";
-    return { to => $form->{email}, cookie => $res->{cookie} };
-}
-
-sub resend { http('POST', '/resend-otp', cookie => $_[0]{cookie}, json => {}) }
-
-sub try_code {
-    my ($signup, $code) = @_;
-    return http('POST', '/verify-otp', cookie => $signup->{cookie},
-                json => { otp => $code });
-}
-
-# as if the newest message were older
-
-sub later {
-    my ($signup, $seconds) = @_;
-    sql("UPDATE otps SET created_at = created_at - INTERVAL $seconds SECOND,
-         sent_at = sent_at - INTERVAL $seconds SECOND
-         WHERE address = '$signup->{to}'");
-}
 
 no_shuffle();
 run_tests();

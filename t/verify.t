@@ -10,43 +10,16 @@ use warnings;
 use Encode ();
 use lib 't/lib';
 use OtpReg;
+use OtpReg::SignUp qw(signup code wrong try_code $Password);
 use Test::Nginx::Socket 'no_plan';
 
 our $Http = OtpReg::default_http_config() . "ssi on;\n";
 our $Config = OtpReg::default_config();
-our $Password = 'correct horse battery staple';
 our $Page = ">>> pages/verify.html\n" . join "\n",
     map({ my $v = $_;
           qq{$v=[<!--# echo var="otpreg_$v" encoding="entity" default="" -->]}
         } qw(error error_code error_otp attempts_left masked_to code_length)),
     '';
-
-# a sign-up; its address is { to }, its cookie { cookie }
-
-sub signup {
-    my (%more) = @_;
-    state $n = 0;
-    $n++;
-    my $form = { username => "u$n", email => "u$n\@example.com",
-                 password => $Password, confirm_password => $Password,
-                 %more };
-    my $res = http('POST', '/register', json => $form);
-    $res->{status} == 201 or die "no sign-up: $res->{raw}";
-    return { to => $form->{email}, name => $form->{username},
-             cookie => $res->{cookie} };
-}
-
-sub code { code_for($_[0]{to}) // die "no code for $_[0]{to}" }
-
-# a code of as many digits that is not the right one
-
-sub wrong { sprintf '%06d', ($_[0] + 1 + ($_[1] // 0)) % 1000000 }
-
-sub try_code {
-    my ($signup, $code) = @_;
-    return http('POST', '/verify-otp', cookie => $signup->{cookie},
-                json => { otp => $code });
-}
 
 sub active { sql("SELECT is_active FROM users WHERE email = '$_[0]{to}'") }
 

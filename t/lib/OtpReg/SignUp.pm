@@ -12,7 +12,7 @@ package OtpReg::SignUp;
 # code($signup, $n)       the code of the newest of $n mails
 # wrong($code, $k)        another one
 # try_code($signup, $code)  resend($signup)
-# later($signup)          as if its newest message were older than the delay
+# later($signup, $s)      as if its newest message were $s (61) seconds older
 # user($signup, $column)  otp($signup, $column)   of the newest OTP
 # active($email_key)      the names of all that are active with an address
 # counts()                of the rows of each table
@@ -64,9 +64,11 @@ sub try_code {
 sub resend { http('POST', '/resend-otp', cookie => $_[0]{cookie}, json => {}) }
 
 sub later {
-    sql("UPDATE otps SET created_at = created_at - INTERVAL 61 SECOND,
-         sent_at = sent_at - INTERVAL 61 SECOND
-         WHERE address = '$_[0]{to}'");
+    my ($signup, $seconds) = @_;
+    $seconds //= 61;
+    sql("UPDATE otps SET created_at = created_at - INTERVAL $seconds SECOND,
+         sent_at = sent_at - INTERVAL $seconds SECOND
+         WHERE address = '$signup->{to}'");
 }
 
 sub user {

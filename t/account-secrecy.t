@@ -14,7 +14,7 @@ use OtpReg::Alike;
 use OtpReg::Provider;
 use Test::Nginx::Socket 'no_plan';
 
-# all come from one client here; for its share of a limit see t/limits.t
+# all come from one client here; for its share of a limit see t/address-limits.t
 
 (my $http = default_http_config()) =~ s/otpreg_response_time off;//;
 $http =~ s/otpreg_address_limit off;/otpreg_address_limit client=off 5\/h 10\/d;/;
